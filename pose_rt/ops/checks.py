@@ -1,0 +1,88 @@
+"""Argument checks of the reference path; the compiled module makes the same ones in C++ (same errors, tested on both)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from pose_rt.core.checks import Shape, check_array, describe
+from pose_rt.ops.native import REBUILD_CUDA, is_cuda
+
+MODES = ("mean", "jpma", "weighted")
+BORDERS = ("replicate", "zero")
+QUANTISE = ("none", "u8")
+REFINE_MODES = ("sampling_argmax", "mediapipe")
+
+
+def array(name: str, value: Any, shape: Shape, dtype: Any = np.float32, sizes: dict[str, int] | None = None, finite: bool = False) -> None:
+    """A contiguous host array of the given shape and dtype, without NaN or inf if `finite`; ValueError otherwise."""
+    if is_cuda(value) and not isinstance(value, np.ndarray):
+        raise ValueError(f"{name}: got an array on a CUDA device, but no CUDA kernels are built; rebuild with: {REBUILD_CUDA}")
+    check_array(name, value, shape, dtype, sizes)
+    if not value.flags.c_contiguous:
+        raise ValueError(f"{name}: got {describe(value)} with strides {value.strides}, wanted it contiguous; use numpy.ascontiguousarray")
+    if finite and not np.isfinite(value).all():
+        raise ValueError(f"{name}: got NaN or inf, wanted finite values; mask or replace them first")
+
+
+def output(name: str, value: Any, shape: tuple[int, ...], dtype: Any = np.float32) -> None:
+    """A writable `out=` array of exactly the given shape."""
+    array(name, value, shape, dtype)
+    if not value.flags.writeable:
+        raise ValueError(f"{name}: got a read-only array, wanted a writable one; pass a copy")
+
+
+def choice(name: str, value: Any, allowed: Sequence[str]) -> None:
+    if value not in allowed:
+        raise ValueError(f"{name}: got {value!r}, wanted one of {', '.join(allowed)}")
+
+
+def positive(name: str, value: float) -> None:
+    if not (0 < value < np.inf):
+        raise ValueError(f"{name}: got {value}, wanted a finite number above 0")
+
+
+def within(name: str, value: float, low: float, high: float) -> None:
+    if not (low <= value <= high):
+        raise ValueError(f"{name}: got {value}, wanted a number in [{low:g}, {high:g}]")
+
+
+def count(name: str, value: int, least: int = 0) -> None:
+    if not (least <= value < 2**31):
+        raise ValueError(f"{name}: got {value}, wanted a whole number in [{least}, 2**31)")
+
+
+def odd(name: str, value: int) -> None:
+    if not (1 <= value <= 1023 and value % 2 == 1):
+        raise ValueError(f"{name}: got {value}, wanted an odd number in [1, 1023]")
+
+
+def address(seed: int, frame: int, track: int, stream: int = 0) -> None:
+    if not 0 <= seed < 2**64:
+        raise ValueError(f"seed: got {seed}, wanted a whole number in [0, 2**64)")
+    for name, word in (("frame", frame), ("track", track), ("stream", stream)):
+        if not 0 <= word < 2**32:
+            raise ValueError(f"{name}: got {word}, wanted a whole number in [0, 2**32)")
+
+
+def draws(total: int) -> None:
+    """One address holds 2**34 numbers."""
+    if total > 2**34:
+        raise ValueError(f"samples: got {total} draws for one address, wanted at most 2**34; split the call over frames or tracks")
+
+
+def camera(value: Any, distortion: bool | None) -> None:
+    array("camera", value, (None,), finite=True)
+    if len(value) not in (4, 9):
+        raise ValueError(f"camera: got {describe(value)}, wanted (4,) fx, fy, cx, cy or (9,) with k1, k2, k3, p1, p2")
+    if distortion and len(value) == 4:
+        raise ValueError("distortion: got True with a camera of 4 numbers, wanted 9; append k1, k2, k3, p1, p2 or set distortion=False")
+
+
+def noise(name: str, value: Any, shape: Shape) -> None:
+    """Recorded draws: -inf is allowed (a uniform of 0), NaN and inf are not."""
+    array(name, value, shape)
+    if np.isnan(value).any() or (value == np.inf).any():
+        raise ValueError(f"{name}: got NaN or inf, wanted finite values or -inf")
