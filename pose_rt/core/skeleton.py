@@ -52,6 +52,9 @@ H36M17 = Skeleton(
     parents=_H36M_PARENTS,
 )  # fmt: skip
 
+H36M32_TO_H36M17 = (0, 1, 2, 3, 6, 7, 8, 12, 13, 14, 15, 17, 18, 19, 25, 26, 27)
+"""The joints of Human3.6M's original 32 that make H36M-17: ``points[..., H36M32_TO_H36M17, :]``."""
+
 BLAZEPOSE33 = Skeleton(
     name="blazepose33",
     joints=(
@@ -132,3 +135,10 @@ def blazepose_to_h36m(points: np.ndarray, score: np.ndarray | None = None) -> tu
         return mapped, None
     used = BLAZEPOSE_TO_H36M != 0
     return mapped, np.where(used, score[..., None, :], np.inf).min(-1).astype(score.dtype, copy=False)
+
+
+def mirror_points(points: np.ndarray, skeleton: Skeleton) -> np.ndarray:
+    """The person seen in a mirror: x changes sign and left and right change places; (..., J, D), x zero at the middle."""
+    mirrored = points[..., skeleton.mirror, :]
+    mirrored[..., 0] *= -1
+    return mirrored

@@ -8,10 +8,14 @@ predictions are turned back by the transposed rotation.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 
+from .skeleton import H36M17
+
+_H36M_PARENTS = H36M17.parents or ()
 _MIN_SCALE = 1e-4
 
 
@@ -50,7 +54,7 @@ def normalise_window(xy: np.ndarray, focal: float | np.ndarray, center: np.ndarr
     f = np.broadcast_to(np.asarray(focal, np.float64), lead)[..., None, None, None]
     c = np.broadcast_to(np.asarray(center, np.float64), (*lead, 2))[..., None, None, :]
     plane = (xy.astype(np.float64) - c) / f
-    seen = np.isfinite(plane).all(-1)
+    seen: np.ndarray = np.all(np.isfinite(plane), axis=-1)
     plane = np.where(seen[..., None], plane, 0.0)
     rays = np.concatenate([plane, np.ones((*plane.shape[:-1], 1))], -1)
     count = np.maximum(seen.sum((-2, -1)), 1)
@@ -68,3 +72,48 @@ def normalise_window(xy: np.ndarray, focal: float | np.ndarray, center: np.ndarr
     scale = np.maximum(np.sqrt(radius2), _MIN_SCALE)
     out = np.where(seen[..., None], (view - mean) / scale[..., None, None, None], np.nan)
     return View(out.astype(np.float32), rotation.astype(np.float32))
+
+
+def fill_missing(xy: np.ndarray, parents: Sequence[int] | None = None) -> np.ndarray:
+    """Replace unknown joints of a window by a plain guess, the same in training and at run time.
+
+    In this order: linear interpolation in time, the nearest known time at either end, and for a joint that is never known the
+    position of its parent (for the root: the mean of the known joints of the frame).
+
+    Args:
+        xy: (..., F, J, 2), NaN where a joint is not known.
+        parents: J parents, -1 for the root, a parent before its children; default Human3.6M-17.
+
+    Returns:
+        A new array like `xy`; all NaN where a window has no known joint at all.
+    """
+    parents = _H36M_PARENTS if parents is None else parents
+    out = xy.reshape(-1, *xy.shape[-3:]).copy()
+    todo = np.flatnonzero(~np.isfinite(out).all((1, 2, 3)))
+    if len(todo) == 0:
+        return out.reshape(xy.shape)
+    window = out[todo]
+    frames = window.shape[1]
+    seen = np.isfinite(window).all(-1)
+    time = np.arange(frames)[None, :, None]
+    before = np.maximum.accumulate(np.where(seen, time, -1), 1)
+    after = np.flip(np.minimum.accumulate(np.flip(np.where(seen, time, frames), 1), 1), 1)
+    left = np.where(before >= 0, before, np.minimum(after, frames - 1))
+    right = np.where(after < frames, after, left)
+    weight = ((time - left) / np.maximum(right - left, 1)).clip(0.0, 1.0)[..., None]
+    a, b = (np.take_along_axis(window, index[..., None], 1) for index in (left, right))
+    window = (a + (b - a) * weight).astype(xy.dtype, copy=False)
+    known = seen.any(1)
+    for joint, parent in enumerate(parents):
+        lost = np.flatnonzero(~known[:, joint])
+        if len(lost) == 0:
+            continue
+        if parent >= 0:
+            window[lost, :, joint] = window[lost, :, parent]
+            continue
+        mask = known[lost][:, None, :, None]
+        total = np.where(mask, window[lost], 0.0).sum(2)
+        with np.errstate(invalid="ignore"):
+            window[lost, :, joint] = total / np.where(mask.any(2), mask.sum(2), np.nan)
+    out[todo] = window
+    return out.reshape(xy.shape)

@@ -1,0 +1,1 @@
+"""Errors and distributions: metres in, metres out."""
