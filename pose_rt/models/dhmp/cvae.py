@@ -1,0 +1,48 @@
+"""Stage 1 of DHMP: a conditional variational autoencoder of motions in DCT space. State-dict keys are the published ones."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from .gcn import GraphConv, residual_stack
+
+
+def reparameterise(mean: Tensor, logvar: Tensor, eps: Tensor) -> Tensor:
+    """``z = mean + exp(logvar / 2) eps``."""
+    return torch.exp(0.5 * logvar) * eps + mean
+
+
+class CVAE(nn.Module):
+    """Encoder q(z | condition, data), prior N(0, I), decoder p(data | condition, z) that predicts a residual on the condition.
+
+    Args:
+        nodes: V, joints without the root.
+        dct_n: coefficients a coordinate; node features are 3 * dct_n.
+        hidden: width of the graph convolutions.
+        z: size of the latent code.
+    """
+
+    def __init__(self, nodes: int = 16, dct_n: int = 10, hidden: int = 256, z: int = 64, blocks: int = 4) -> None:
+        super().__init__()
+        self.nodes, self.z = nodes, z
+        features = 3 * dct_n
+        self.enc = nn.Sequential(*residual_stack(2 * features, hidden, nodes, blocks))
+        self.mean = nn.Linear(hidden * nodes, z)
+        self.logvar = nn.Linear(hidden * nodes, z)
+        self.dec = nn.Sequential(*residual_stack(features + z, hidden, nodes, blocks), GraphConv(hidden, features, nodes, nodes))
+
+    def encode(self, condition: Tensor, data: Tensor) -> tuple[Tensor, Tensor]:
+        """Posterior mean and log variance, (B, z) each, from condition and data (B, V, 3 dct_n)."""
+        feature = self.enc(torch.cat([condition, data], dim=-1)).flatten(1)
+        return self.mean(feature), self.logvar(feature)
+
+    def inference(self, condition: Tensor, z: Tensor) -> Tensor:
+        """Decode `z` (B, z) under `condition` (B, V, 3 dct_n) to the DCT of a whole motion (B, V, 3 dct_n)."""
+        spread = z[:, None, :].expand(-1, self.nodes, -1)
+        return self.dec(torch.cat([condition, spread], dim=-1)) + condition
+
+    def forward(self, condition: Tensor, data: Tensor, eps: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Reconstruct `data`; `eps` (B, z) is a standard normal draw. Returns (reconstruction, mean, logvar)."""
+        mean, logvar = self.encode(condition, data)
+        return self.inference(condition, reparameterise(mean, logvar, eps)), mean, logvar
