@@ -124,16 +124,19 @@ def blazepose_to_h36m(points: np.ndarray, score: np.ndarray | None = None) -> tu
     """Map BlazePose-33 points to H36M-17 points; a joint made of several takes the smallest of their scores.
 
     Args:
-        points: (..., 33, D) coordinates in any unit.
+        points: (..., 33, D) coordinates in any unit; a joint made of a NaN is NaN.
         score: (..., 33) or None.
 
     Returns:
         points (..., 17, D) and score (..., 17), or None where no score was given.
     """
-    mapped = np.einsum("jk,...kd->...jd", BLAZEPOSE_TO_H36M, points).astype(points.dtype, copy=False)
+    used = BLAZEPOSE_TO_H36M != 0
+    unseen = ~np.isfinite(points)
+    mapped = np.einsum("jk,...kd->...jd", BLAZEPOSE_TO_H36M, np.where(unseen, 0, points)).astype(points.dtype, copy=False)
+    if unseen.any():  # a NaN times a weight of zero would spread to joints that do not use the point
+        mapped[np.einsum("jk,...kd->...jd", used, unseen)] = np.nan
     if score is None:
         return mapped, None
-    used = BLAZEPOSE_TO_H36M != 0
     return mapped, np.where(used, score[..., None, :], np.inf).min(-1).astype(score.dtype, copy=False)
 
 

@@ -36,11 +36,12 @@ def _camera(path: Path) -> list[Check]:
     cameras = sorted({key.split("/")[1] for key in z if key.startswith("out/cam")})
     for name in cameras:
         intrinsics, orientation, translation = (z[f"out/{name}/{key}"] for key in ("intrinsic", "orientation", "translation"))
-        seen = camera.world_to_camera(z["in/world"], orientation, translation)
-        relative, root = split_root(seen)
+        moved = camera.world_to_camera(z["in/world"], orientation, translation)
+        seen = z[f"out/{name}/world_to_camera"]
+        relative, root = split_root(moved)
         relative[:, 0] = root
         results = {
-            "world_to_camera": seen,
+            "world_to_camera": moved,
             "camera_to_world": camera.camera_to_world(seen, orientation, translation),
             "project": camera.project(seen, intrinsics),
             "project_linear": camera.project(seen, intrinsics, distortion=False),
