@@ -4,32 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
+from pose_rt.core.aggregate import nearest_to_target
+from pose_rt.core.camera import project
 
-def project(points: np.ndarray, camera: np.ndarray, *, distortion: bool | None = None, clamp: bool = True) -> np.ndarray:
-    """Camera space to image: f * a' + c with a = clamp(XY / Z, -1, 1) and Human3.6M's distortion.
-
-    r2 = |a|^2; a' = a (1 + k1 r2 + k2 r2^2 + k3 r2^3 + p . a) + p r2. This tangential form is Human3.6M's own, not OpenCV's.
-
-    Args:
-        points: (..., 3) float32; the sign of Z is not looked at.
-        camera: (4,) fx, fy, cx, cy or (9,) with k1, k2, k3, p1, p2, float32.
-        distortion: None = when the camera has 9 numbers.
-
-    Returns:
-        (..., 2) float32 in the unit of f and c.
-    """
-    with np.errstate(divide="ignore", invalid="ignore"):
-        a = points[..., :2] / points[..., 2:]
-    if clamp:
-        a = np.clip(a, np.float32(-1), np.float32(1))
-    if distortion or (distortion is None and len(camera) == 9):
-        k1, k2, k3 = camera[4:7]
-        p = camera[7:9]
-        r2 = a[..., :1] * a[..., :1] + a[..., 1:] * a[..., 1:]
-        radial = np.float32(1) + r2 * (k1 + r2 * (k2 + r2 * k3))
-        tangential = p[0] * a[..., :1] + p[1] * a[..., 1:]
-        a = a * (radial + tangential) + p * r2
-    return camera[:2] * a + camera[2:4]
+__all__ = ["aggregate", "project"]
 
 
 def aggregate(
@@ -68,11 +46,7 @@ def aggregate(
     if mode == "jpma":
         assert target_xy is not None and root is not None and camera is not None
         seen = project(hypotheses + root[:, None, :, None], camera, distortion=distortion, clamp=clamp)
-        dx, dy = seen[..., 0] - target_xy[:, None, ..., 0], seen[..., 1] - target_xy[:, None, ..., 1]
-        distance = dx * dx + dy * dy
-        distance = np.where(np.isnan(distance), np.float32(np.inf), distance)
-        best = distance.argmin(1)
-        found = distance.min(1) < np.inf
-        picked = np.take_along_axis(hypotheses, best[:, None, ..., None], 1)[:, 0]
-        joints, chosen = np.where(found[..., None], picked, joints), np.where(found, best, -1).astype(np.int32)
+        chosen = nearest_to_target(seen, target_xy).astype(np.int32)
+        picked = np.take_along_axis(hypotheses, np.maximum(chosen, 0)[:, None, ..., None], 1)[:, 0]
+        joints = np.where(chosen[..., None] >= 0, picked, joints)
     return joints, sigma, chosen

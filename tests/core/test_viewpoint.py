@@ -18,7 +18,7 @@ def person(seed: int, depth: float = 5.0) -> np.ndarray:
     """A moving person in camera space, (F, J, 3) metres."""
     rng = np.random.default_rng(seed)
     pose = rng.normal(0, [0.25, 0.45, 0.2], (1, 17, 3)) + rng.normal(0, 0.05, (9, 17, 3))
-    return pose + [rng.uniform(-1.5, 1.5), rng.uniform(-0.5, 0.5), depth]
+    return pose + np.array([rng.uniform(-1.5, 1.5), rng.uniform(-0.5, 0.5), depth])
 
 
 def pixels(points: np.ndarray, focal: float = 1000.0, center: np.ndarray = CENTER) -> np.ndarray:
@@ -64,7 +64,8 @@ def test_the_distance_of_a_flat_person_on_the_axis_does_not_matter(seed: int, fa
     points[..., :2] -= points[..., :2].mean((0, 1))
     points[..., 2] = 5.0
     far = points * [1, 1, factor]
-    np.testing.assert_allclose(normalise_window(pixels(points), 1000.0, CENTER).xy, normalise_window(pixels(far), 1000.0, CENTER).xy, atol=ATOL)
+    one, two = (normalise_window(pixels(p), 1000.0, CENTER) for p in (points, far))
+    np.testing.assert_allclose(one.xy, two.xy, atol=ATOL)
 
 
 @given(SEEDS)

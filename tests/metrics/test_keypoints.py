@@ -34,7 +34,7 @@ def test_every_joint_set_has_a_torso_and_others_are_refused() -> None:
 
 def test_errors_scale_with_the_person_and_ignore_unseen_joints() -> None:
     target = person(COCO17)
-    predicted = target + [30, 40]
+    predicted = target + np.array([30, 40])
     np.testing.assert_allclose(normalised_errors(predicted, target, COCO17), 0.25)
     np.testing.assert_allclose(normalised_errors(predicted * 3, target * 3, COCO17), 0.25)
     predicted[0, 2] = np.nan

@@ -26,8 +26,8 @@ def random_rotation(seed: int) -> np.ndarray:
 
 def test_mpjpe_of_a_shift_is_its_length() -> None:
     _, target = poses(0, 4)
-    assert pose3d.mpjpe(target + [0.03, 0.0, 0.04], target) == pytest.approx(0.05)
-    assert pose3d.velocity_error(target + [1.0, 2.0, 3.0], target) == pytest.approx(0)
+    assert pose3d.mpjpe(target + np.array([0.03, 0.0, 0.04]), target) == pytest.approx(0.05)
+    assert pose3d.velocity_error(target + np.array([1.0, 2.0, 3.0]), target) == pytest.approx(0)
 
 
 @settings(deadline=None)
@@ -104,7 +104,8 @@ def test_oracles_bound_every_other_selection(align: pose3d.Alignment, seed: int)
     joint = scores["pose"]["J_Best"]
     assert joint < scores["pose"]["P_Best"] < scores["window"]["P_Best"] < scores["batch"]["P_Best"]
     assert joint < scores["pose"]["J_Agg"]
-    assert scores["batch"]["P_Best"] <= pose3d.joint_errors(align(hypotheses, target[:, :, None]), target[:, :, None]).mean((0, 3, 4)).mean()
+    truth = target[:, :, None]
+    assert scores["batch"]["P_Best"] < pose3d.joint_errors(align(hypotheses, truth), truth).mean()
 
 
 def test_selection_scopes_choose_as_often_as_they_say() -> None:
