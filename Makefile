@@ -1,0 +1,63 @@
+# One door: `make help`. What CI runs is `make ci`, and nothing else.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+# The tests of the models and of training need torch. On a machine without a GPU the smallest build will do; TORCH= leaves it out
+# and the tests that need it are skipped, with a note.
+TORCH ?= torch==2.13.0
+CLIP := demos/clips/woman_walking.mp4
+SOURCES := pose_rt exporters training demos tests
+NATIVE := $(wildcard csrc/*.cpp csrc/*.hpp csrc/*.cu csrc/*.cuh csrc/*.h)
+
+.DEFAULT_GOAL := help
+.PHONY: help setup dev demo test check format bench sanitize ci clean
+
+help: ## this list
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+$(BIN)/python:
+	$(PYTHON) -c 'import sys; sys.exit(0 if (3, 11) <= sys.version_info[:2] else "pose-rt needs Python 3.11 or newer, this is " + sys.version.split()[0] + "; set PYTHON=python3.11 (or newer)")'
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.setup: $(BIN)/python pyproject.toml CMakeLists.txt $(NATIVE)
+	$(BIN)/python -m pip install --disable-pip-version-check -q -e .
+	@touch $@
+
+$(VENV)/.dev: $(VENV)/.setup
+	$(if $(TORCH),$(BIN)/python -m pip install --disable-pip-version-check -q "$(TORCH)")
+	$(BIN)/python -m pip install --disable-pip-version-check -q -e ".[dev]"
+	@touch $@
+
+setup: $(VENV)/.setup ## make .venv with pose-rt in it (editable)
+
+dev: $(VENV)/.dev ## setup, with what the tests and checks need
+
+demo: setup ## run the whole pipeline on a bundled clip
+	$(BIN)/pose-rt video $(CLIP) --out demo_out.mp4 --save-json demo_out.jsonl --overwrite
+	@echo "watch $(CURDIR)/demo_out.mp4 ; data in $(CURDIR)/demo_out.jsonl"
+
+test: dev ## run the tests
+	$(BIN)/python -m pytest
+
+check: dev ## lint, types, formatting
+	$(BIN)/ruff check $(SOURCES)
+	$(BIN)/ruff format --check $(SOURCES)
+	$(BIN)/mypy
+	$(BIN)/clang-format --dry-run --Werror $(NATIVE)
+
+format: dev ## put the formatting right
+	$(BIN)/ruff check --fix $(SOURCES)
+	$(BIN)/ruff format $(SOURCES)
+	$(BIN)/clang-format -i $(NATIVE)
+
+bench: setup ## kernels and pipeline, measured on this machine
+	$(BIN)/pose-rt bench ops
+	$(BIN)/pose-rt bench pipeline $(CLIP)
+
+sanitize: dev ## the kernels under ASan, UBSan and TSan
+	bash tests/sanitize.sh $(BIN)/python
+
+ci: check test sanitize ## what CI runs
+
+clean: ## remove everything that was built
+	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis demo_out.*

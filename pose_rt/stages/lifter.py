@@ -1,0 +1,112 @@
+"""The D3DP lifter at run time: windows of 2D keypoints -> H hypotheses of 3D windows, by K DDIM steps."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import lru_cache
+
+import numpy as np
+
+from pose_rt.backends import Backend
+from pose_rt.core.camera import Camera, normalise_screen
+from pose_rt.core.rng import STREAM_LIFT, normal
+from pose_rt.core.skeleton import H36M17, mirror_points
+from pose_rt.core.viewpoint import fill_missing, normalise_window
+from pose_rt.diffusion.ddim import Predict, ddim_sample, flip_average
+from pose_rt.diffusion.schedule import cosine_schedule
+from pose_rt.errors import ModelError
+
+
+class Lifter:
+    """A denoiser behind a backend, and the settings of its sampler.
+
+    Args:
+        backend: runs the denoiser: ``xy`` (N, F, J, 2), ``noisy`` (N, F, J, 3), ``step`` (N,) -> ``clean`` (N, F, J, 3); its metadata
+            say frames, rate, units and the form of the 2D input.
+        hypotheses: H, samples per window.
+        steps: K, denoising steps.
+        flip: average with the mirrored input (test-time augmentation; doubles the cost).
+        seed: of the noise. A hypothesis keeps its noise over a whole track, so that it is one motion and not a new draw a frame.
+
+    Raises:
+        ModelError: the model is no lifter, or of a joint set that this stage does not have.
+    """
+
+    def __init__(self, backend: Backend, *, hypotheses: int = 5, steps: int = 1, flip: bool = False, seed: int = 0) -> None:
+        meta = backend.metadata
+        if meta.get("kind") != "d3dp":
+            raise ModelError(
+                f"{backend.name} is not a lifter (kind {meta.get('kind')!r})", "export one with: python -m exporters d3dp CHECKPOINT"
+            )
+        if meta["skeleton_in"] != H36M17.name or meta["skeleton_out"] != H36M17.name:
+            raise ModelError(f"{backend.name} lifts {meta['skeleton_in']} to {meta['skeleton_out']}, the pipeline has {H36M17.name} only")
+        if hypotheses < 1 or not 1 <= steps <= meta["timesteps"]:
+            raise ValueError(f"got {hypotheses} hypotheses and {steps} steps, wanted at least 1 and 1 to {meta['timesteps']}")
+        self.hypotheses, self.steps, self.flip = hypotheses, steps, flip
+        self.frames: int = meta["frames"]
+        self.step_ns = round(1e9 / meta["rate_hz"])
+        self._backend, self._seed = backend, seed
+        self._scale, self._unit_m, self._view = float(meta["scale"]), float(meta["unit_m"]), meta["input"] == "view"
+        self._schedule = cosine_schedule(meta["timesteps"])
+        sigma = meta.get("sigma")
+        self._sigma_a = np.asarray(sigma["a_m"] if sigma else 0.0, np.float32)
+        self._sigma_b = np.asarray(sigma["b"] if sigma else 1.0, np.float32)
+        self._noise = lru_cache(maxsize=64)(self._draw_noise)
+
+    def __call__(self, xy_px: np.ndarray, camera: Camera, tracks: Sequence[int]) -> np.ndarray:
+        """Lift windows.
+
+        Args:
+            xy_px: (W, F, J, 2) pixels, NaN = not seen.
+            camera: that took them.
+            tracks: W track ids, the address of the noise.
+
+        Returns:
+            (W, H, F, J, 3) float32, metres, camera axes, relative to the root.
+        """
+        windows = len(xy_px)
+        filled = fill_missing(xy_px)
+        if self._view:
+            xy, rotation = normalise_window(filled, camera.focal_px, camera.center)
+        else:
+            xy, rotation = normalise_screen(filled, 2 * camera.cx, 2 * camera.cy).astype(np.float32), None
+        noise = np.stack([self._noise(track) for track in tracks], 1).reshape(self.steps, windows * self.hypotheses, self.frames, -1, 3)
+        predict = self._predictor(xy)
+        if self.flip:
+            predict = flip_average(predict, self._predictor(_mirror(xy)), _mirror)
+        clean = ddim_sample(predict, noise[0], list(noise[1:]), self._schedule, self.steps, self._scale)[-1]
+        lifted = clean.reshape(windows, self.hypotheses, self.frames, -1, 3) * np.float32(self._unit_m / self._scale)
+        if rotation is not None:
+            lifted = np.einsum("whfji,wik->whfjk", lifted, rotation)
+        return lifted - lifted[..., :1, :]
+
+    def sigma(self, spread_m: np.ndarray) -> np.ndarray:
+        """Spread of the hypotheses (..., J) -> calibrated standard deviation, metres: ``sqrt(a^2 + (b spread)^2)`` per joint.
+
+        a and b were fitted on held-out windows when the model was made, see its zoo entry; without them sigma is the spread itself.
+        """
+        return np.sqrt(self._sigma_a**2 + (self._sigma_b * spread_m) ** 2).astype(np.float32)
+
+    def close(self) -> None:
+        self._backend.close()
+
+    def _predictor(self, xy: np.ndarray) -> Predict:
+        repeated = np.ascontiguousarray(np.repeat(xy, self.hypotheses, 0))
+
+        def predict(noisy: np.ndarray, step: int) -> np.ndarray:
+            feeds = {"xy": repeated, "noisy": noisy.astype(np.float32, copy=False), "step": np.full(len(repeated), step, self._step_dtype)}
+            return self._backend.run(feeds)["clean"]
+
+        return predict
+
+    @property
+    def _step_dtype(self) -> np.dtype:
+        return next(np.dtype(t.dtype) for t in self._backend.inputs if t.name == "step")
+
+    def _draw_noise(self, track: int) -> np.ndarray:
+        shape = (self.steps, self.hypotheses, self.frames, H36M17.num_joints, 3)
+        return normal(shape, seed=self._seed, track=track, stream=STREAM_LIFT)
+
+
+def _mirror(points: np.ndarray) -> np.ndarray:
+    return mirror_points(points, H36M17)

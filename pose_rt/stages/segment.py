@@ -1,0 +1,89 @@
+"""One uninterrupted appearance of a track, lifted by overlapping blocks of windows."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from pose_rt.core.camera import Camera
+from pose_rt.core.windows import overlap_blend
+
+from .window import GRID_NS, Series
+
+if TYPE_CHECKING:
+    from .lifter import Lifter
+
+OVERLAP = 0.4
+"""Share of a block that the next one lifts again; the two are faded into each other."""
+
+
+class Segment:
+    """Keypoints of one track from its appearance to its loss, and their lifted hypotheses.
+
+    The model sees F frames at its own rate. A block covers all frames of the 50 Hz grid over that span: one window a phase, lifted
+    in one run (a model at 50 Hz has one phase, one at 12.5 Hz has four).
+
+    Attributes:
+        series: the measurements, (J, 3): x, y in px and score.
+    """
+
+    def __init__(self, track: int, start_ns: int, lifter: Lifter, camera: Camera) -> None:
+        self.track = track
+        self.series = Series()
+        self._lifter, self._camera = lifter, camera
+        self._origin = start_ns
+        self._phases = max(round(lifter.step_ns / GRID_NS), 1)
+        self._grid_ns = lifter.step_ns // self._phases
+        self._length = lifter.frames * self._phases
+        self._hop = max(round(self._length * (1 - OVERLAP)), 1)
+        self._next = 0
+        self._finished = False
+        self._blocks: list[tuple[int, np.ndarray]] = []
+
+    def advance(self) -> None:
+        """Lift every block whose measurements are complete."""
+        while self.series.last_ns >= self._time(self._next + self._length - 1):
+            self._lift_block(self._next)
+            self._next += self._hop
+
+    def finish(self) -> None:
+        """No more measurements will come: lift what is left, its end aligned with the last measurement."""
+        if self._finished:
+            return
+        self._finished = True
+        last = -(-(self.series.last_ns - self._origin) // self._grid_ns)
+        if not self._blocks or self._blocks[-1][0] + self._length <= last:
+            self._lift_block(max(last - self._length + 1, 0))
+
+    def settled(self, time_ns: int) -> bool:
+        """Whether no later block can change the pose at `time_ns`."""
+        return self._finished or time_ns <= self._time(self._next - 1)
+
+    def at(self, time_ns: int) -> np.ndarray:
+        """The hypotheses (H, J, 3) at `time_ns`, blended over the blocks that saw it and interpolated between grid frames."""
+        place, rest = divmod(time_ns - self._origin, self._grid_ns)
+        covering = [(s, b) for s, b in self._blocks if s <= place + (rest > 0) and place < s + self._length]
+        count = 2 if rest and any(s <= place + 1 < s + self._length for s, _ in covering) else 1
+        starts = np.array([s for s, _ in covering]) - place
+        blended = overlap_blend(np.stack([b for _, b in covering]), starts, count)
+        if count == 1:
+            return blended[0]
+        # The grid frame after the last measurement holds that measurement: it stands for its time.
+        until = min(self._time(place + 1), max(self.series.last_ns, time_ns))
+        fraction = np.float32(rest / (until - self._time(place)))
+        return blended[0] + (blended[1] - blended[0]) * fraction
+
+    def _time(self, place: int) -> int:
+        return self._origin + place * self._grid_ns
+
+    def _lift_block(self, start: int) -> None:
+        phases = np.arange(self._phases)[:, None] + np.arange(self._lifter.frames)[None] * self._phases
+        times = self._time(start) + phases * self._grid_ns
+        points = self.series.sample(times.reshape(-1))[..., :2].reshape(*times.shape, -1, 2)
+        lifted = self._lifter(points, self._camera, [self.track] * self._phases)
+        # (phase, H, F, J, 3) -> (F, phase, H, J, 3): grid order, time first.
+        block = lifted.transpose(2, 0, 1, 3, 4).reshape(self._length, *lifted.shape[1:2], *lifted.shape[3:])
+        # Two blocks overlap a frame at most, and the packets that wait lie within the last three.
+        self._blocks = [*self._blocks[-2:], (start, block)]
+        self.series.drop_before(self._time(start))
