@@ -1,0 +1,108 @@
+"""What is known of each model file: `manifest.toml` for the project's own, a JSON file beside each model that a user added."""
+
+from __future__ import annotations
+
+import json
+import os
+import tomllib
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from ..errors import ModelError, UsageError
+
+BUNDLED_FOLDER = Path(__file__).parent / "models"
+MANIFEST = Path(__file__).with_name("manifest.toml")
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One model file. `bundled` files come with the package; the others are added by the command in `get`."""
+
+    name: str
+    file: str
+    kind: str
+    sha256: str
+    bytes: int
+    licence: str
+    data_licence: str
+    provenance: str
+    paper: str
+    input: str
+    output: str
+    preprocessing: str
+    skeleton: str
+    made: str
+    metric: str
+    bundled: bool = True
+    get: str = ""
+
+    @property
+    def path(self) -> Path:
+        """Where the file lies, or would lie."""
+        return (BUNDLED_FOLDER if self.bundled else user_folder()) / self.file
+
+
+def user_folder() -> Path:
+    """Where added models live: $POSE_RT_MODELS, else the user's data folder."""
+    if chosen := os.environ.get("POSE_RT_MODELS"):
+        return Path(chosen)
+    base = os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share"
+    return Path(base) / "pose-rt" / "models"
+
+
+def make_entry(values: dict[str, Any], where: str) -> Entry:
+    """An Entry from parsed TOML or JSON.
+
+    Raises:
+        ModelError: a field is missing, unknown or of the wrong type, or the file name leaves its folder.
+    """
+    types: dict[str, type] = {f.name: {"str": str, "int": int, "bool": bool}[str(f.type)] for f in fields(Entry)}
+    required = {f.name for f in fields(Entry)} - {"bundled", "get"}
+    wrong = sorted((required - values.keys()) | (values.keys() - types.keys()))
+    wrong += [key for key in values.keys() & types.keys() if type(values[key]) is not types[key]]
+    if wrong:
+        raise ModelError(f"{where}: the model entry has missing, unknown or mistyped fields: {', '.join(wrong)}")
+    if Path(values["file"]).name != values["file"]:
+        raise ModelError(f"{where}: file {values['file']!r} is not a plain file name")
+    return Entry(**values)
+
+
+def to_json(entry: Entry) -> str:
+    return json.dumps(asdict(entry), indent=2)
+
+
+def project_entries() -> list[Entry]:
+    """The entries of `manifest.toml`, in its order."""
+    parsed = tomllib.loads(MANIFEST.read_text(encoding="utf-8"))
+    return [make_entry(values, MANIFEST.name) for values in parsed.get("model", [])]
+
+
+def user_entries() -> list[Entry]:
+    """Models that the user added under a name of their own."""
+    found = []
+    for path in sorted(user_folder().glob("*.json")):
+        try:
+            values = json.loads(path.read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise ModelError(f"{path}: the entry of an added model cannot be read ({error})", f"delete it: rm '{path}'") from error
+        found.append(make_entry(values if isinstance(values, dict) else {}, str(path)))
+    return found
+
+
+def entries() -> list[Entry]:
+    """Every known model: the project's, then the user's."""
+    return project_entries() + user_entries()
+
+
+def find(name: str) -> Entry:
+    """The entry of that name (or file name).
+
+    Raises:
+        UsageError: no such model; the message lists those there are.
+    """
+    known = entries()
+    for entry in known:
+        if name in (entry.name, entry.file):
+            return entry
+    raise UsageError(f"no model is called {name!r}", f"known: {', '.join(e.name for e in known)} (see `pose-rt models`)")

@@ -1,0 +1,116 @@
+"""Files of the zoo: checked when used, verified before they take their place when added."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import tempfile
+from dataclasses import replace
+from pathlib import Path
+
+from ..errors import ModelError, OutputError, UsageError
+from .manifest import Entry, entries, find, project_entries, to_json, user_folder
+
+_CHUNK = 1 << 20
+
+
+def sha256_of(path: Path) -> str:
+    """Hexadecimal SHA-256 of a file.
+
+    Raises:
+        ModelError: the file cannot be read.
+    """
+    digest = hashlib.sha256()
+    try:
+        with path.open("rb") as file:
+            while chunk := file.read(_CHUNK):
+                digest.update(chunk)
+    except OSError as error:
+        raise ModelError(f"{path}: the model cannot be read ({error.strerror})") from error
+    return digest.hexdigest()
+
+
+def _cure(entry: Entry) -> str:
+    return "reinstall pose-rt: pip install --force-reinstall --no-deps pose-rt" if entry.bundled else f"get it with: {entry.get}"
+
+
+def load_path(model: str | Entry) -> Path:
+    """The path of a model whose file is there and has the checksum of its entry.
+
+    Raises:
+        UsageError: no model of that name.
+        ModelError: the file is missing or is not the one that the entry describes.
+    """
+    entry = find(model) if isinstance(model, str) else model
+    path = entry.path
+    if not path.is_file():
+        raise ModelError(f"model {entry.name!r} is not here: {path} is missing", _cure(entry))
+    found = sha256_of(path)
+    if found != entry.sha256:
+        raise ModelError(f"model {entry.name!r} is damaged: {path} has sha256 {found[:12]}..., wanted {entry.sha256[:12]}...", _cure(entry))
+    return path
+
+
+def _write_verified(data: bytes, target: Path, sha256: str) -> None:
+    """Write to a temporary file, read it back, then move it into place; readable by its owner only."""
+    temporary = None
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        if sha256_of(Path(temporary)) != sha256:
+            raise OutputError(f"{target}: what was written does not read back as it was", "check the disk")
+        os.replace(temporary, target)
+    except OSError as error:
+        raise OutputError(f"{target}: the model cannot be stored ({error.strerror})", "set POSE_RT_MODELS to a writable folder") from error
+    finally:
+        if temporary is not None:
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(temporary)
+
+
+def add(path: Path, name: str | None = None, like: str | None = None, licence: str = "not stated", made: str = "added by the user") -> Entry:
+    """Copy a model file into the user's folder and make it known.
+
+    A file whose checksum is that of a project model takes that model's entry. Any other file needs a new `name`, and `like`: the
+    model whose input, output, preprocessing and skeleton it shares.
+
+    Raises:
+        UsageError: the file is missing, or `name` or `like` is missing, unknown or taken.
+        OutputError: the folder cannot be written.
+    """
+    if not path.is_file():
+        raise UsageError(f"{path}: no such model file")
+    data = path.read_bytes()
+    digest = hashlib.sha256(data).hexdigest()
+    for entry in project_entries():
+        if entry.sha256 == digest:
+            if not entry.bundled:
+                _write_verified(data, entry.path, digest)
+            return entry
+    if name is None or like is None:
+        raise UsageError(f"{path}: not a model of this release (sha256 {digest[:12]}...)", "to add your own give --name NAME and --like MODEL")
+    if not name.replace("_", "").replace("-", "").isalnum() or not name.isascii():
+        raise UsageError(f"name {name!r}: wanted letters, digits, '-' and '_'")
+    if any(name in (entry.name, entry.file) for entry in project_entries()):
+        raise UsageError(f"the name {name!r} belongs to a model of this release", "choose another --name")
+    if path.suffix.lower() != ".onnx":
+        raise UsageError(f"{path}: wanted an ONNX file (.onnx)")
+    pattern = find(like)
+    entry = replace(
+        pattern, name=name, file=f"{name}.onnx", sha256=digest, bytes=len(data), licence=licence, data_licence="not stated",
+        provenance=f"copied from {path.resolve()}", made=made, metric="not measured", bundled=False, get=f"pose-rt models add {path} --name {name} --like {like}",
+    )  # fmt: skip
+    _write_verified(data, entry.path, digest)
+    note = to_json(entry).encode()
+    _write_verified(note, user_folder() / f"{name}.json", hashlib.sha256(note).hexdigest())
+    return entry
+
+
+def missing() -> list[Entry]:
+    """Known models whose file is not here, for `pose-rt doctor`."""
+    return [entry for entry in entries() if not entry.path.is_file()]
