@@ -44,7 +44,7 @@ ONLY_IN: dict[str, tuple[str, ...]] = {
     "onnx": ("exporters/",),
     "tflite": ("exporters/",),
     "tensorrt": ("pose_rt/backends/tensorrt.py", "pose_rt/engines/build.py"),
-    "onnxruntime": ("pose_rt/backends/onnxruntime.py", "pose_rt/cli/doctor.py", "exporters/"),
+    "onnxruntime": ("pose_rt/backends/onnxruntime.py", "pose_rt/cli/doctor.py", "exporters/", "training/"),
     "typer": ("pose_rt/cli/", "exporters/", "training/"),
     "rich": ("pose_rt/cli/", "exporters/", "training/"),
     "av": ("pose_rt/io/", "pose_rt/bench/", "pose_rt/cli/doctor.py"),
