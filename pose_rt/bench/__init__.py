@@ -1,0 +1,1 @@
+"""Measurements: every figure comes with the machine, the command and the date."""
