@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
+import typer
+
 OK, OPTIONAL, BROKEN = "ok", "not here", "BROKEN"
 
 
@@ -17,15 +19,13 @@ class Finding(NamedTuple):
 
 def doctor() -> int:
     """Check the installation. Exit code 1 if something that the default pipeline needs is broken."""
-    from rich.console import Console
-    from rich.table import Table
-
-    table = Table("part", "state", "what", "cure")
     worst = 0
     for finding in examine():
-        table.add_row(*finding, style={BROKEN: "bold red", OPTIONAL: "dim"}.get(finding.state))
+        mark = typer.style(f"{finding.state:<10}", fg={OK: "green", BROKEN: "red"}.get(finding.state, "yellow"))
+        typer.echo(f"{finding.part:<13}{mark}{finding.detail}")
+        if finding.cure:
+            typer.echo(f"{'':<23}-> {finding.cure}")
         worst = max(worst, finding.state == BROKEN)
-    Console().print(table, markup=False)
     return int(worst)
 
 

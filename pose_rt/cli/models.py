@@ -11,32 +11,22 @@ app = typer.Typer(help="The models: name, size, licences, metric; add one.", inv
 
 
 @app.callback()
-def list_models(
-    context: typer.Context,
-    commercial_ok: Annotated[
-        bool, typer.Option("--commercial-ok", help="Only models whose weights and data allow commercial use.")
-    ] = False,
-) -> None:
+def list_models(context: typer.Context) -> None:
     """List the models, check that their files are there and unchanged."""
     if context.invoked_subcommand is not None:
         return
-    from rich.console import Console
-    from rich.table import Table
-
     from pose_rt import zoo
     from pose_rt.errors import ModelError
 
-    table = Table("name", "size", "weights", "training data", "metric", "state", title="pose-rt models", title_justify="left")
     for entry in zoo.entries():
-        if commercial_ok and not entry.commercial:
-            continue
         try:
-            zoo.load_path(entry.name)
+            zoo.load_path(entry)
             state = "ok"
         except ModelError as error:
-            state = error.message
-        table.add_row(entry.name, f"{entry.bytes / 1e6:.1f} MB", entry.licence, entry.data_licence, entry.metric, state)
-    Console().print(table, markup=False)
+            state = str(error)
+        typer.echo(f"{entry.name:<14}{entry.bytes / 1e6:6.1f} MB   {state}")
+        for title, text in (("weights", entry.licence), ("data", entry.data_licence), ("metric", entry.metric), ("made by", entry.made)):
+            typer.echo(f"    {title:<10}{text}")
 
 
 @app.command("add")
