@@ -25,17 +25,12 @@ def pipeline(
     clip: Annotated[Path, typer.Argument(metavar="CLIP.mp4", help="Video to run.")],
     json: _Json = None,
     rounds: Annotated[int, typer.Option(min=1, help="Interleaved rounds; the median counts.")] = 3,
-    mediapipe_python: Annotated[
-        Path | None, typer.Option(help="Python of an environment with mediapipe 0.10.x: measures its legacy Pose in the same rounds.")
+    peer: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME=COMMAND", help="Also measure COMMAND CLIP in the same rounds; benchmarks/peers/ has such scripts."),
     ] = None,
-    tasks_python: Annotated[
-        Path | None,
-        typer.Option(help="Python of an environment with mediapipe 1.x: measures its Tasks pose landmarker in the same rounds."),
-    ] = None,
-    tasks_model: Annotated[Path | None, typer.Option(help="pose_landmarker_full.task for --tasks-python.")] = None,
 ) -> None:
     """Frames per second, CPU time a frame, memory and start-up of the whole pipeline; peers in the same run, interleaved."""
     from pose_rt.bench import bench_pipeline
 
-    peers = {"mediapipe legacy": (mediapipe_python, None), "mediapipe tasks": (tasks_python, tasks_model)}
-    bench_pipeline.run(clip, json_path=json, rounds=rounds, peers={k: v for k, v in peers.items() if v[0] is not None})
+    bench_pipeline.run(clip, json_path=json, rounds=rounds, peers=[bench_pipeline.parse_peer(text) for text in peer or []])
