@@ -7,8 +7,7 @@ import json
 import re
 import sys
 
-from pose_rt.zoo.manifest import BUNDLED_FOLDER, MANIFEST, project_entries
-from pose_rt.zoo.store import sha256_of
+from pose_rt.zoo.manifest import BUNDLED_FOLDER, MANIFEST, project_entries, sha256_of
 
 
 def refreshed(text: str, name: str, fields: dict[str, str | int]) -> str:

@@ -41,6 +41,24 @@ class Frame:
 
 
 @dataclass(frozen=True)
+class Rois:
+    """Where to look for people: rotated square crops of the image.
+
+    Attributes:
+        roi: (P, 4) float32: centre x, centre y, side (px), angle (rad).
+        track: (P,) int64.
+    """
+
+    roi: np.ndarray
+    track: np.ndarray
+
+    def __post_init__(self) -> None:
+        sizes: dict[str, int] = {}
+        check_array("roi", self.roi, ("P", 4), np.float32, sizes)
+        check_array("track", self.track, ("P",), np.int64, sizes)
+
+
+@dataclass(frozen=True)
 class Heatmaps:
     """What pose2d hands to refine: heatmap logits of each person's crop and the regression that seeds the search.
 
@@ -158,6 +176,7 @@ class Packet:
     """A frame and all that is known about it so far. A stage returns ``dataclasses.replace(packet, ...)``."""
 
     frame: Frame
+    rois: Rois | None = None
     heatmaps: Heatmaps | None = None
     keypoints: Keypoints2D | None = None
     pose: Pose3D | None = None

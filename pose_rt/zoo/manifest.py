@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import tomllib
@@ -41,6 +42,33 @@ class Entry:
     def path(self) -> Path:
         """Where the file lies, or would lie."""
         return (BUNDLED_FOLDER if self.bundled else user_folder()) / self.file
+
+    def load(self) -> Path:
+        """The path, once the file has shown its checksum.
+
+        Raises:
+            ModelError: the file is missing or is not the one that the entry describes.
+        """
+        cure = "reinstall pose-rt: pip install --force-reinstall --no-deps pose-rt" if self.bundled else f"get it with: {self.get}"
+        if not self.path.is_file():
+            raise ModelError(f"model {self.name!r} is not here: {self.path} is missing", cure)
+        found = sha256_of(self.path)
+        if found != self.sha256:
+            raise ModelError(f"model {self.name!r} is damaged: {self.path} has sha256 {found[:12]}..., wanted {self.sha256[:12]}...", cure)
+        return self.path
+
+
+def sha256_of(path: Path) -> str:
+    """Hexadecimal SHA-256 of a file.
+
+    Raises:
+        ModelError: the file cannot be read.
+    """
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise ModelError(f"{path}: the model cannot be read ({error.strerror})") from error
 
 
 def user_folder() -> Path:

@@ -9,47 +9,18 @@ import tempfile
 from dataclasses import replace
 from pathlib import Path
 
-from ..errors import ModelError, OutputError, UsageError
-from .manifest import Entry, entries, find, project_entries, to_json, user_folder
-
-_CHUNK = 1 << 20
+from ..errors import OutputError, UsageError
+from .manifest import Entry, entries, find, project_entries, sha256_of, to_json, user_folder
 
 
-def sha256_of(path: Path) -> str:
-    """Hexadecimal SHA-256 of a file.
-
-    Raises:
-        ModelError: the file cannot be read.
-    """
-    digest = hashlib.sha256()
-    try:
-        with path.open("rb") as file:
-            while chunk := file.read(_CHUNK):
-                digest.update(chunk)
-    except OSError as error:
-        raise ModelError(f"{path}: the model cannot be read ({error.strerror})") from error
-    return digest.hexdigest()
-
-
-def _cure(entry: Entry) -> str:
-    return "reinstall pose-rt: pip install --force-reinstall --no-deps pose-rt" if entry.bundled else f"get it with: {entry.get}"
-
-
-def load_path(model: str | Entry) -> Path:
-    """The path of a model whose file is there and has the checksum of its entry.
+def load_path(name: str) -> Path:
+    """The path of the model of that name, once its file has shown its checksum.
 
     Raises:
         UsageError: no model of that name.
         ModelError: the file is missing or is not the one that the entry describes.
     """
-    entry = find(model) if isinstance(model, str) else model
-    path = entry.path
-    if not path.is_file():
-        raise ModelError(f"model {entry.name!r} is not here: {path} is missing", _cure(entry))
-    found = sha256_of(path)
-    if found != entry.sha256:
-        raise ModelError(f"model {entry.name!r} is damaged: {path} has sha256 {found[:12]}..., wanted {entry.sha256[:12]}...", _cure(entry))
-    return path
+    return find(name).load()
 
 
 def _write_verified(data: bytes, target: Path, sha256: str) -> None:
