@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -23,7 +24,10 @@ CLAMP = 1.1
 
 
 class StepCoefficients(NamedTuple):
-    """abar_t, abar_t' and, with eta = 1, ``sigma^2 = (1 - abar_t/abar_t') (1 - abar_t') / (1 - abar_t)``, ``c = sqrt(1 - abar_t' - sigma^2)``."""
+    """abar_t, abar_t' and, with eta = 1,
+
+    ``sigma^2 = (1 - abar_t/abar_t') (1 - abar_t') / (1 - abar_t)``, ``c = sqrt(1 - abar_t' - sigma^2)``.
+    """
 
     alpha: float
     alpha_next: float
@@ -107,7 +111,7 @@ def ddim_sample(
         predict = flip(predict)
     times = ddim_times(schedule.timesteps, steps)
     y, cleans = noise_init, []
-    for k, (step, next_step) in enumerate(zip(times[:-1], times[1:], strict=True)):
+    for k, (step, next_step) in enumerate(pairwise(times)):
         clean = clean_sample(predict(network_input(y, scale), step), scale)
         cleans.append(clean)
         if next_step >= 0:

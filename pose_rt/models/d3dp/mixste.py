@@ -32,6 +32,8 @@ class MixSTEConfig:
 class SinusoidalTime(nn.Module):
     """(N,) diffusion steps -> (N, C): ``[sin(t w) | cos(t w)]`` with ``w_k = exp(-k ln(10000) / (C/2 - 1))``."""
 
+    rate: Tensor
+
     def __init__(self, width: int) -> None:
         super().__init__()
         half = width // 2

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -52,10 +51,7 @@ class Attention(nn.Module):
         # (3, N, F, heads, J, d) or (3, N, J, heads, F, d)
         qkv = qkv.permute(3, 0, 1, 4, 2, 5) if self.axis == SPATIAL else qkv.permute(3, 0, 2, 4, 1, 5)
         q, k, v = qkv.unbind(0)
-        if self.training and torch.is_grad_enabled():
-            y = functional.scaled_dot_product_attention(q, k, v)
-        else:
-            y = ((q * (c // self.heads) ** -0.5) @ k.transpose(-1, -2)).softmax(-1) @ v
+        y = ((q * (c // self.heads) ** -0.5) @ k.transpose(-1, -2)).softmax(-1) @ v
         y = y.permute(0, 1, 3, 2, 4) if self.axis == SPATIAL else y.permute(0, 3, 1, 2, 4)
         return self.proj(y.reshape(n, f, j, c))
 

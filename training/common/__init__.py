@@ -1,0 +1,1 @@
+"""What every training script needs: checkpoints, averaged weights, a learning-rate schedule over wall time, run logs."""

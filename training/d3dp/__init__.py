@@ -1,0 +1,1 @@
+"""Training of the D3DP lifter."""
