@@ -44,10 +44,7 @@ def h36m_cosines(pose: Tensor, select: bool = True) -> Cosines:
         select: True: those two entries are vectors of the selected values, left then right (for the loss); False: (2, N) with
             0.5 in unselected slots.
     """
-    nodes = pose.unflatten(-1, (-1, 3))
-
-    def p(i: int) -> Tensor:
-        return nodes[:, i]
+    p = pose.unflatten(-1, (-1, 3)).unbind(-2).__getitem__
 
     direction, plane = _spine_planes(p)
     negative = direction < 0
@@ -80,10 +77,7 @@ def h36m_cosines(pose: Tensor, select: bool = True) -> Cosines:
 
 def humaneva_cosines(pose: Tensor, select: bool = True) -> Cosines:
     """The 9 cosines of the 14-node HumanEva skeleton; `pose` is (N, 42). `select` has no effect here."""
-    nodes = pose.unflatten(-1, (-1, 3))
-
-    def p(i: int) -> Tensor:
-        return nodes[:, i]
+    p = pose.unflatten(-1, (-1, 3)).unbind(-2).__getitem__
 
     hips = _cross(p(7), p(10))
     right_foot, left_foot = _cross(p(7) - p(10), p(11) - p(10)), _cross(p(7) - p(10), p(8) - p(7))

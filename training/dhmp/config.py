@@ -10,15 +10,20 @@ from pose_rt.models.dhmp import DHMPConfig
 
 @dataclass(frozen=True)
 class Stage1Weights:
-    """Weights of the CVAE's loss terms. `history_added` names the published arithmetic: the term is added to its weight."""
+    """Weights of the CVAE's loss terms.
+
+    `history_added` names the published arithmetic: the term is added to its weight. `angle_every`: the angle term looks at every
+    n-th future frame (neighbours tell the same; the published one looks at all).
+    """
 
     recons: float = 1.0
     first_step: float = 100.0
-    kl: float = 0.1
+    kl: float = 0.5
     history: float = 1.0
     limb: float = 1000.0
     angle: float = 100.0
     history_added: bool = False
+    angle_every: int = 5
 
 
 @dataclass(frozen=True)
@@ -39,8 +44,8 @@ class Stage2Weights:
 
 
 REFERENCE_STAGE1 = {
-    "h36m": Stage1Weights(1.0, 1000.0, 0.5, 100.0, 1000.0, 100.0, history_added=True),
-    "humaneva": Stage1Weights(1.0, 1000.0, 0.05, 100.0, 1000.0, 100.0, history_added=True),
+    "h36m": Stage1Weights(1.0, 1000.0, 0.5, 100.0, 1000.0, 100.0, history_added=True, angle_every=1),
+    "humaneva": Stage1Weights(1.0, 1000.0, 0.05, 100.0, 1000.0, 100.0, history_added=True, angle_every=1),
 }
 REFERENCE_STAGE2 = {
     "h36m": Stage2Weights(0.5, 40.0, 20.0, 25.0, hinge_group=25, limb=0.0, finished=False),

@@ -4,17 +4,25 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
 from pose_rt.core.skeleton import H36M17
+from training.data.bodies import apply, from_bones, rot_x, rot_z, to_bones
+from training.data.motion import Clips, load_clips
 
-PARENTS = H36M17.parents or ()
+# World (x right, y forward, z up) -> a level camera that looks along +y (x right, y down, z forward).
+_LEVEL = np.array([[1, 0, 0], [0, 0, -1], [0, 1, 0]], np.float32)
+
+# Lifters err more at the ends of limbs, and more in depth than across the picture.
+_JOINT_NOISE = np.array([0, 0.5, 1, 1.4, 0.5, 1, 1.4, 0.6, 0.8, 1, 1, 0.9, 1.2, 1.5, 0.9, 1.2, 1.5], np.float32)
+_AXIS_NOISE = np.array([0.8, 0.8, 1.4], np.float32)
 
 
 @dataclass(frozen=True)
 class Augmentation:
-    """Ranges of the random changes to a training window; zero widths switch a change off.
+    """Ranges of the random changes to a training window; a zero width switches a change off.
 
     Attributes:
         pitch_deg: camera pitch, low and high; positive looks down on the person. The heading is always uniform.
@@ -35,70 +43,28 @@ class Augmentation:
     noise_memory: tuple[float, float] = (0.6, 0.98)
 
 
-NONE = Augmentation((0.0, 0.0), 0.0, 0.0, 0.0, 0.0, 0.0, (0.0, 0.0), (0.0, 0.0))
-"""No change but a random heading."""
-
-# Lifters err more at the ends of limbs, and more in depth than across the picture.
-_JOINT_NOISE = np.array([0, 0.5, 1, 1.4, 0.5, 1, 1.4, 0.6, 0.8, 1, 1, 0.9, 1.2, 1.5, 0.9, 1.2, 1.5], np.float32)
-_AXIS_NOISE = np.array([0.8, 0.8, 1.4], np.float32)
-
-
-@dataclass(frozen=True)
-class MotionClips:
-    """Clips end to end: root-relative joints (N, 17, 3) in metres, world axes z up, 50 Hz; first frame, length and action of each."""
-
-    joints_m: np.ndarray
-    start: np.ndarray
-    length: np.ndarray
-    action: np.ndarray
-
-
-def load_cmu17(path: Path) -> MotionClips:
-    """Read ``train.npz`` or ``test.npz`` of cmu17."""
-    with np.load(path, allow_pickle=False) as data:
-        joints = data["pos_mm"].astype(np.float32) / np.float32(1000)
-        start, length, action = data["start"].astype(np.int64), data["length"].astype(np.int64), data["action"].astype(str)
-    return MotionClips(joints - joints[:, :1], start, length, action)
+def root_relative(clips: Clips) -> Clips:
+    """The same clips with the pelvis at the origin of every frame."""
+    return Clips(clips.joints - clips.joints[:, :1], clips.start, clips.length, clips.action, clips.name)
 
 
 def camera_rotation(yaw: np.ndarray, pitch: np.ndarray, roll: np.ndarray) -> np.ndarray:
     """(B, 3, 3) rotations from world axes (z up) to camera axes (x right, y down, z forward); angles (B,) in radians.
 
-    The person is turned by `yaw` about the vertical; a level camera looks along world +y; it is then pitched down by `pitch` and
-    rolled by `roll` about its optical axis. Acts on column vectors.
+    The person is turned by `yaw` about the vertical before a camera that is pitched down by `pitch` and rolled by `roll`.
     """
-    zero, one = np.zeros_like(yaw), np.ones_like(yaw)
-
-    def stack(*rows: np.ndarray) -> np.ndarray:
-        return np.stack(rows, -1).reshape(-1, 3, 3)
-
-    cy, sy, cp, sp, cr, sr = np.cos(yaw), np.sin(yaw), np.cos(pitch), np.sin(pitch), np.cos(roll), np.sin(roll)
-    turn = stack(cy, -sy, zero, sy, cy, zero, zero, zero, one)
-    level = np.array([[1.0, 0.0, 0.0], [0.0, 0.0, -1.0], [0.0, 1.0, 0.0]])
-    # Looking down by p, world "down" (camera y when level) gains a forward component sin p.
-    tilt = stack(one, zero, zero, zero, cp, -sp, zero, sp, cp)
-    twist = stack(cr, -sr, zero, sr, cr, zero, zero, zero, one)
-    return twist @ tilt @ level @ turn
+    return rot_z(roll) @ rot_x(pitch) @ _LEVEL @ rot_z(yaw)
 
 
-def _resample(clips: MotionClips, clip: np.ndarray, frames: int, speed: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+def _resample(clips: Clips, clip: np.ndarray, frames: int, speed: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """(B, frames, 17, 3): random windows played `speed` times as fast, linear between frames."""
     span = (frames - 1) * speed
     at = rng.random(len(clip)) * (clips.length[clip] - 1 - span)
     time = at[:, None] + np.arange(frames) * speed[:, None]
     low = np.minimum(time.astype(np.int64), clips.length[clip][:, None] - 2)
     part = (time - low).astype(np.float32)[..., None, None]
-    first = clips.joints_m[clips.start[clip][:, None] + low]
-    return first + part * (clips.joints_m[clips.start[clip][:, None] + low + 1] - first)
-
-
-def scale_bones(joints: np.ndarray, factor: np.ndarray) -> np.ndarray:
-    """Multiply the bone that ends in joint j of (B, T, J, 3) by `factor` (B, J); directions stay."""
-    out = joints.copy()
-    for joint, parent in enumerate(PARENTS):
-        if parent >= 0:
-            out[:, :, joint] = out[:, :, parent] + factor[:, joint, None, None] * (joints[:, :, joint] - joints[:, :, parent])
-    return out
+    first = clips.start[clip][:, None] + low
+    return clips.joints[first] * (1 - part) + clips.joints[first + 1] * part
 
 
 def correlated_noise(shape: tuple[int, ...], sigma: np.ndarray, memory: np.ndarray, rng: np.random.Generator) -> np.ndarray:
@@ -113,56 +79,73 @@ def correlated_noise(shape: tuple[int, ...], sigma: np.ndarray, memory: np.ndarr
     return noise * sigma.astype(np.float32)[:, None, None, None]
 
 
-@dataclass(frozen=True)
+def lifter_noise(history: np.ndarray, sigma: np.ndarray, memory: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """The history (B, T, 17, 3) as a lifter would see it: correlated noise, stronger at limb ends and in depth, none at the root."""
+    return history + correlated_noise(history.shape, sigma, memory, rng) * _JOINT_NOISE[:, None] * _AXIS_NOISE
+
+
 class WindowSampler:
     """Draws augmented windows; the same (seed, step) always gives the same batch.
 
-    Clips are drawn with probability proportional to (length / frames of the same action) * sqrt(frames of the action), so that
-    the most filmed action does not drown the others.
+    Clips are drawn in proportion to length / sqrt(frames of the same action), so that the most filmed action does not drown the
+    others. `clips` are root-relative.
     """
 
-    clips: MotionClips
-    history: int
-    future: int
-    augmentation: Augmentation
-    seed: int = 0
-
-    def _weights(self) -> tuple[np.ndarray, np.ndarray]:
-        slowest = 1 - self.augmentation.speed
-        usable = np.flatnonzero(self.clips.length - 1 > slowest * (self.history + self.future - 1))
-        length = self.clips.length[usable].astype(np.float64)
-        _, group = np.unique(self.clips.action[usable], return_inverse=True)
-        total = np.bincount(group, length)
-        weight = length / np.sqrt(total[group])
-        return usable, weight / weight.sum()
+    def __init__(self, clips: Clips, history: int, future: int, augmentation: Augmentation, seed: int = 0) -> None:
+        self.clips, self.history, self.frames = clips, history, history + future
+        self.augmentation, self.seed = augmentation, seed
+        self._usable = np.flatnonzero(clips.length - 1 > (1 - augmentation.speed) * (self.frames - 1))
+        if not len(self._usable):
+            raise ValueError(f"clips: got none of at least {self.frames} frames")
+        length = clips.length[self._usable].astype(np.float64)
+        _, group = np.unique(clips.action[self._usable], return_inverse=True)
+        weight = length / np.sqrt(np.bincount(group, length)[group])
+        self._weight = weight / weight.sum()
 
     def batch(self, size: int, step: int) -> tuple[np.ndarray, np.ndarray]:
         """Clean windows (size, T, 17, 3) and the noisy history (size, T_his, 17, 3), camera axes, metres, root at zero."""
         a, rng = self.augmentation, np.random.default_rng([self.seed, step])
-        usable, weight = self._weights()
-        clip = rng.choice(usable, size, p=weight)
-        frames = self.history + self.future
-        fastest = np.minimum(1 + a.speed, (self.clips.length[clip] - 1) / (frames - 1))
-        speed = rng.uniform(1 - a.speed, fastest)
-        joints = _resample(self.clips, clip, frames, speed, rng)
+        clip = rng.choice(self._usable, size, p=self._weight)
+        fastest = np.minimum(1 + a.speed, (self.clips.length[clip] - 1) / (self.frames - 1))
+        joints = _resample(self.clips, clip, self.frames, rng.uniform(1 - a.speed, fastest), rng)
         factor = rng.uniform(1 - a.scale, 1 + a.scale, (size, 1)) * rng.uniform(1 - a.bone, 1 + a.bone, (size, 17))
         factor[:, list(H36M17.left)] = factor[:, list(H36M17.right)]
-        joints = scale_bones(joints, factor.astype(np.float32))
+        joints = from_bones(to_bones(joints) * factor.astype(np.float32)[:, None, :, None])
         flip = rng.random(size) < a.mirror
         joints[flip] = joints[flip][:, :, H36M17.mirror] * np.array([-1, 1, 1], np.float32)
         yaw = rng.uniform(0, 2 * np.pi, size)
         pitch = np.deg2rad(rng.uniform(*a.pitch_deg, size))
         roll = np.deg2rad(rng.uniform(-a.roll_deg, a.roll_deg, size))
-        rotation = camera_rotation(yaw, pitch, roll).astype(np.float32)
-        joints = np.einsum("bij,btkj->btki", rotation, joints)
-        return joints, self._observe(joints[:, : self.history], rng)
+        joints = apply(camera_rotation(yaw, pitch, roll)[:, None], joints)
+        observed = joints[:, : self.history]
+        low, high = a.noise_m
+        if high > 0:
+            sigma = np.exp(rng.uniform(np.log(low), np.log(high), size))
+            observed = lifter_noise(observed, sigma, rng.uniform(*a.noise_memory, size), rng)
+        return joints, observed
 
-    def _observe(self, history: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-        low, high = self.augmentation.noise_m
-        if high <= 0:
-            return history
-        size = len(history)
-        sigma = np.exp(rng.uniform(np.log(low), np.log(high), size))
-        memory = rng.uniform(*self.augmentation.noise_memory, size)
-        noise = correlated_noise(history.shape, sigma, memory, rng)
-        return history + noise * _JOINT_NOISE[:, None] * _AXIS_NOISE
+
+class Windows(NamedTuple):
+    """Windows to evaluate on: `history` (N, T_his, 17, 3), what comes next in `truth` (N, T_pred, 17, 3), metres, camera axes."""
+
+    history: np.ndarray
+    truth: np.ndarray
+
+
+def test_windows(folder: Path, history: int, future: int, stride: int, seed: int, noise_m: float) -> Windows:
+    """Every window of cmu17/test that starts a multiple of `stride` into its clip, before cameras of random heading, 10 degrees down.
+
+    `noise_m` is the standard deviation of the correlated (0.9) noise on the history; the truth stays clean.
+    """
+    clips = root_relative(load_clips(folder, "test"))
+    frames = history + future
+    starts = [s + i for s, n in zip(clips.start, clips.length, strict=True) for i in range(0, n - frames, stride)]
+    joints = np.stack([clips.joints[s : s + frames] for s in starts])
+    rng = np.random.default_rng(seed)
+    count = len(joints)
+    rotation = camera_rotation(rng.uniform(0, 2 * np.pi, count), np.full(count, np.deg2rad(10.0)), np.zeros(count))
+    joints = apply(rotation[:, None], joints).astype(np.float32)
+    observed = joints[:, :history]
+    if noise_m > 0:
+        observed = lifter_noise(observed, np.full(count, noise_m), np.full(count, 0.9), rng).astype(np.float32)
+    return Windows(observed, joints[:, history:])

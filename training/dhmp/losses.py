@@ -32,9 +32,9 @@ def recover_history(predicted: Tensor, gt: Tensor, history: int) -> Tensor:
 
 def bone_lengths(motion: Tensor, parents: Sequence[int]) -> Tensor:
     """Lengths (..., V, T) of the bones of (..., 3V, T); `parents` include the root at index 0, which lies at zero."""
-    nodes = motion.unflatten(-2, (-1, 3))
-    joints = torch.cat([torch.zeros_like(nodes[..., :1, :, :]), nodes], dim=-3)
-    return (nodes - joints[..., list(parents[1:]), :, :]).norm(dim=-2)
+    nodes = motion.unflatten(-2, (-1, 3)).unbind(-3)
+    bones = [node if parent == 0 else node - nodes[parent - 1] for node, parent in zip(nodes, parents[1:], strict=True)]
+    return torch.stack(bones, dim=-3).norm(dim=-2)
 
 
 def limb_length(predicted: Tensor, gt: Tensor, parents: Sequence[int]) -> Tensor:

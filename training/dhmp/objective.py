@@ -16,11 +16,6 @@ from .config import Stage1Weights, Stage2Weights
 Terms = dict[str, Tensor]
 
 
-def to_channels(nodes: Tensor) -> Tensor:
-    """(B, T, V, 3) -> (B, 3V, T), channels joint-major."""
-    return nodes.permute(0, 2, 3, 1).flatten(1, 2).contiguous()
-
-
 def stage1_objective(
     cvae: CVAE,
     dct: MotionDCT,
@@ -41,7 +36,7 @@ def stage1_objective(
     history = observed.shape[-1]
     out, mean, logvar = cvae(dct.condition(observed), dct.encode(gt), eps)
     motion = dct.decode(out)
-    future = motion[..., history:].transpose(1, 2).flatten(0, 1)
+    future = motion[..., history :: weights.angle_every].transpose(1, 2).flatten(0, 1)
     terms = {
         "recons": losses.recons(motion, gt, history),
         "kl": losses.kl(mean, logvar),
@@ -84,13 +79,14 @@ def stage2_objective(
         finish: used when `weights.finished`.
     """
     history = observed.shape[-1]
-    condition = dct.condition(observed)
+    extended = dct.extend(observed)
+    condition = dct.encode(extended)
     k = coefficients.shape[1]
     z, mean, logvar = sampler(condition, coefficients, eps.repeat_interleave(k, dim=0))
     motion = decode_futures(cvae, dct, condition, z)
     if weights.finished and finish is not None:
         nodes = observed.unflatten(1, (-1, 3)).permute(0, 3, 1, 2)
-        futures = finish(motion, nodes).permute(0, 1, 3, 4, 2).flatten(2, 3)
+        futures = finish(motion, extended, nodes).permute(0, 1, 3, 4, 2).flatten(2, 3)
     else:
         futures = motion[..., history:]
     terms = {

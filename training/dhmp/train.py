@@ -15,20 +15,33 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from torch import Tensor, nn
 
-from pose_rt.models.dhmp import DHMPConfig, DiverseSampling, FinishStep, MotionDCT, body_axes, build_cvae, build_sampler, gumbel_coefficients
+from pose_rt.core.skeleton import H36M17
+from pose_rt.models.dhmp import (
+    Basis,
+    DHMPConfig,
+    DiverseSampling,
+    FinishStep,
+    MotionDCT,
+    build_cvae,
+    build_sampler,
+    gumbel_coefficients,
+)
+from training.common import checkpoint
+from training.data.motion import load_clips
 
-from . import checkpoint
 from .angles import load_limits
+from .basis import fit_basis, prepare
 from .config import Stage1Weights, Stage2Weights, TrainConfig, published_factor, timed_factor
-from .data import PARENTS, Augmentation, WindowSampler, load_cmu17
-from .objective import Terms, scalars, stage1_objective, stage2_objective, to_channels
+from .data import Augmentation, WindowSampler, root_relative
+from .networks import load_networks
+from .objective import Terms, scalars, stage1_objective, stage2_objective
 
+PARENTS = H36M17.parents or ()
 LIMITS = Path(__file__).with_name("valid_angles_cmu17.json")
 
 
@@ -44,26 +57,27 @@ def descend(network: nn.Module, optimiser: torch.optim.Optimizer, loss: Tensor, 
 class Trainer:
     """One run of one stage: networks, optimiser, position (epoch, step, seconds spent)."""
 
-    def __init__(self, config: TrainConfig, stage1: Path | None = None) -> None:
+    def __init__(self, config: TrainConfig, basis: Basis | None = None, stage1: Path | None = None) -> None:
         torch.manual_seed(config.seed)
         model = config.model
         if config.stage == 2:
             if stage1 is None:
                 raise ValueError("stage 2 needs the checkpoint of stage 1")
-            trained = checkpoint.load_networks(stage1)
+            trained = load_networks(stage1)
             # The CVAE fixes every size it has; only the sampler's own sizes are free.
             model = replace(
                 trained.config, sampler_hidden=model.sampler_hidden, base_dim=model.base_dim, bases=model.bases,
                 temperature=model.temperature, blend_frames=model.blend_frames,
             )  # fmt: skip
-            self.cvae = trained.cvae.requires_grad_(False)
+            self.cvae, basis = trained.cvae.requires_grad_(False), trained.basis
             self.network: nn.Module = build_sampler(model)
         else:
             self.cvae = build_cvae(model)
             self.network = self.cvae
         self.config = replace(config, model=model)
-        self.dct = MotionDCT(model.frames, model.dct_n)
-        self.finish = FinishStep(PARENTS, model.history, model.future, model.blend_frames)
+        self.basis = basis
+        self.dct = MotionDCT(model.frames, model.dct_n, basis)
+        self.finish = FinishStep(PARENTS, model.future, model.blend_frames)
         self.optimiser = torch.optim.Adam(self.network.parameters(), lr=config.learning_rate)
         self.limits = load_limits(LIMITS)
         self.epoch, self.step, self.seconds = 0, 0, 0.0
@@ -96,14 +110,6 @@ class Trainer:
         descend(self.network, self.optimiser, terms["all"], self.config.clip)
         return scalars(terms)
 
-    def prepare(self, clean: np.ndarray, observed: np.ndarray) -> tuple[Tensor, Tensor]:
-        """Channels (B, 3V, T) and (B, 3V, T_his) of windows (B, T, V + 1, 3); both in the body axes of what was observed."""
-        gt, history = (torch.from_numpy(x[:, :, 1:].astype(np.float32)) for x in (clean, observed))
-        if self.config.model.canonical:
-            turn = body_axes(history).transpose(1, 2).unsqueeze(1)
-            gt, history = gt @ turn, history @ turn
-        return to_channels(gt), to_channels(history)
-
     def train_epoch(self, windows: WindowSampler) -> dict[str, float]:
         """One epoch; the mean of every loss term. Stops early when the time budget is spent."""
         c = self.config
@@ -117,7 +123,7 @@ class Trainer:
                 group["lr"] = rate
             clean, observed = windows.batch(c.batch, self.step)
             generator = torch.Generator().manual_seed(c.seed * 1_000_003 + self.step)
-            terms = self.train_step(*self.prepare(clean, observed), generator)
+            terms = self.train_step(*prepare(clean, observed, c.model.canonical), generator)
             for name, value in terms.items():
                 sums[name] = sums.get(name, 0.0) + value
             self.step += 1
@@ -136,13 +142,15 @@ class Trainer:
             "kind": f"dhmp-stage{c.stage}", "config": c.model.to_dict(), "run": run, "model": self.network.state_dict(),
             "optimizer": self.optimiser.state_dict(), "epoch": self.epoch, "step": self.step, "seconds": self.seconds,
         }  # fmt: skip
+        if self.basis is not None:
+            values["basis"] = asdict(self.basis)
         if c.stage == 2:
             values["cvae"] = self.cvae.state_dict()
         return values
 
     def restore(self, path: Path) -> None:
         """Continue from a checkpoint of the same stage and sizes."""
-        values = checkpoint.load(path)
+        values = checkpoint.load(path, ("config", "model", "optimizer"))
         self.network.load_state_dict(values["model"])
         if "cvae" in values:
             self.cvae.load_state_dict(values["cvae"])
@@ -182,7 +190,7 @@ def _arguments(argv: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m training.dhmp.train", description="Train DHMP.")
     parser.add_argument("--stage", type=int, choices=(1, 2), required=True)
     parser.add_argument("--dataset", choices=("cmu17",), default="cmu17")
-    parser.add_argument("--data", type=Path, required=True, help="train.npz of the data set")
+    parser.add_argument("--data", type=Path, required=True, help="folder with train.npz")
     parser.add_argument("--out", type=Path, required=True, help="folder for checkpoints and logs")
     parser.add_argument("--stage1", type=Path, help="checkpoint of stage 1 (default: OUT/stage1.pt)")
     parser.add_argument("--minutes", type=float, help="time budget; without it the schedule counts epochs")
@@ -219,11 +227,13 @@ def main(argv: list[str] | None = None) -> int:
         learning_rate=a.lr, clip=100.0 if a.stage == 1 else None, k=a.k, seed=a.seed,
         stage1=Stage1Weights(kl=a.kl), stage2=Stage2Weights(hinge_m=a.hinge, hinge=a.hinge_weight),
     )  # fmt: skip
-    trainer = Trainer(config, stage1=a.stage1 or a.out / "stage1.pt")
+    windows = WindowSampler(
+        root_relative(load_clips(a.data, "train")), config.model.history, config.model.future, Augmentation(), a.seed + 10 * a.stage
+    )
+    basis = fit_basis(windows, config.model) if a.stage == 1 else None
+    trainer = Trainer(config, basis, stage1=a.stage1 or a.out / "stage1.pt")
     if a.resume:
         trainer.restore(a.out / f"stage{a.stage}.pt")
-    model = trainer.config.model
-    windows = WindowSampler(load_cmu17(a.data), model.history, model.future, Augmentation(), a.seed + 10 * a.stage)
     try:
         run(trainer, windows)
     except KeyboardInterrupt:

@@ -5,12 +5,13 @@ from .config import PUBLISHED, DHMPConfig
 from .cvae import CVAE, reparameterise
 from .forecaster import FinishStep, Forecaster, build_cvae, build_sampler
 from .gcn import GraphConv, GraphConvBlock, ResGCB
-from .representation import MotionDCT, pad_last
+from .representation import Basis, MotionDCT, pad_last, to_channels
 from .sampler import DiverseSampling, gumbel_coefficients
 
 __all__ = [
     "CVAE",
     "PUBLISHED",
+    "Basis",
     "DHMPConfig",
     "DiverseSampling",
     "FinishStep",
@@ -25,4 +26,5 @@ __all__ = [
     "gumbel_coefficients",
     "pad_last",
     "reparameterise",
+    "to_channels",
 ]

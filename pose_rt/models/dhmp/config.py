@@ -20,7 +20,7 @@ class DHMPConfig:
         base_dim, bases: size and number (M) of the basis vectors of the auxiliary space.
         temperature: of the Gumbel-softmax coefficients.
         canonical: the networks see body axes (`body_axes`) instead of camera axes; published models do not.
-        blend_frames: time constant with which the offset at the last observed pose fades (`FinishStep`).
+        blend_frames: time constant of the handover from the linear extension to the networks (`FinishStep`).
     """
 
     nodes: int = 16
@@ -35,7 +35,7 @@ class DHMPConfig:
     temperature: float = 0.85
     rate_hz: int = 50
     canonical: bool = True
-    blend_frames: float = 12.0
+    blend_frames: float = 10.0
 
     @property
     def frames(self) -> int:

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from .canonical import body_axes
 from .config import DHMPConfig
 from .cvae import CVAE
-from .representation import MotionDCT
+from .representation import Basis, MotionDCT, to_channels
 from .sampler import DiverseSampling
 
 
@@ -25,42 +25,47 @@ def build_sampler(config: DHMPConfig) -> DiverseSampling:
 
 
 class FinishStep(nn.Module):
-    """Ties decoded futures to what was observed: continuity with the last observed pose, and the person's own bone lengths.
+    """Ties decoded futures to what was observed: continuity in time, and the person's own bone lengths.
 
-    1. ``future_t += (observed_last - decoded_last) exp(-t / blend_frames)``, t = 1, 2, ...: a truncated DCT and a denoising decoder
-       do not pass exactly through the last observed pose; the offset is carried over and fades.
+    1. ``future_t = extended_t + (decoded_t - extended_t) (1 - exp(-t / blend_frames))``, t = 1, 2, ...: right after the present the
+       futures are the linear extension of the history, then the networks take over. A truncated DCT and a random code pass neither
+       through the last pose nor at its velocity.
     2. Every bone keeps its direction and gets the mean length it had over the history.
 
     Args:
         parents: of the skeleton with its root at index 0 (parent -1).
-        history, future: frames.
-        blend_frames: time constant of the fade.
+        future: frames.
+        blend_frames: time constant of the handover.
     """
 
-    fade: Tensor
+    handover: Tensor
     to_bones: Tensor
     to_joints: Tensor
 
-    def __init__(self, parents: Sequence[int], history: int, future: int, blend_frames: float) -> None:
+    def __init__(self, parents: Sequence[int], future: int, blend_frames: float) -> None:
         super().__init__()
-        self.history, self.future = history, future
         nodes = len(parents) - 1
         to_bones = torch.eye(nodes, dtype=torch.float64)
         for joint, parent in enumerate(parents):
             if parent > 0:
                 to_bones[joint - 1, parent - 1] = -1.0
-        fade = torch.exp(-torch.arange(1, future + 1, dtype=torch.float64) / blend_frames)
-        self.register_buffer("fade", fade.float(), persistent=False)
+        handover = 1.0 - torch.exp(-torch.arange(1, future + 1, dtype=torch.float64) / blend_frames)
+        self.future = future
+        self.register_buffer("handover", handover.float(), persistent=False)
         self.register_buffer("to_bones", to_bones.float(), persistent=False)
         self.register_buffer("to_joints", torch.linalg.inv(to_bones).float(), persistent=False)
 
-    def forward(self, motion: Tensor, history: Tensor) -> Tensor:
-        """Finished futures (B, K, T_pred, V, 3) from decoded motions (B, K, 3V, T) and the observed history (B, T_his, V, 3)."""
-        batch, k = motion.shape[0], motion.shape[1]
-        decoded = motion.reshape(batch, k, -1, 3, self.history + self.future)
-        offset = history[:, -1].unsqueeze(1) - decoded[..., self.history - 1]
-        moved = decoded[..., self.history :] + offset.unsqueeze(-1) * self.fade
-        future = moved.permute(0, 1, 4, 2, 3)
+    def forward(self, motion: Tensor, extended: Tensor, history: Tensor) -> Tensor:
+        """Finished futures (B, K, T_pred, V, 3).
+
+        Args:
+            motion: (B, K, 3V, T) decoded motions.
+            extended: (B, 3V, T) linear extension of the history (`MotionDCT.extend`).
+            history: (B, T_his, V, 3) as observed.
+        """
+        base = extended[..., -self.future :].unsqueeze(1)
+        blended = base + (motion[..., -self.future :] - base) * self.handover
+        future = blended.reshape(blended.shape[0], blended.shape[1], -1, 3, self.future).permute(0, 1, 4, 2, 3)
         measured = torch.matmul(self.to_bones, history).square().sum(-1, keepdim=True).sqrt().mean(1)
         bones = torch.matmul(self.to_bones, future)
         length = (bones.square().sum(-1, keepdim=True) + 1e-12).sqrt()
@@ -74,20 +79,23 @@ class Forecaster(nn.Module):
         config: sizes.
         parents: of the skeleton with its root at index 0.
         cvae, sampler: trained networks; only the decoder of the CVAE is used.
+        basis: what the networks were trained with.
     """
 
-    def __init__(self, config: DHMPConfig, parents: Sequence[int], cvae: CVAE, sampler: DiverseSampling) -> None:
+    def __init__(
+        self, config: DHMPConfig, parents: Sequence[int], cvae: CVAE, sampler: DiverseSampling, basis: Basis | None
+    ) -> None:
         super().__init__()
         self.config = config
         self.cvae, self.sampler = cvae, sampler
-        self.dct = MotionDCT(config.frames, config.dct_n)
-        self.finish = FinishStep(parents, config.history, config.future, config.blend_frames)
+        self.dct = MotionDCT(config.frames, config.dct_n, basis)
+        self.finish = FinishStep(parents, config.future, config.blend_frames)
 
-    def motions(self, condition: Tensor, z: Tensor, k: int) -> Tensor:
-        """Decode `z` (B K, z) under `condition` (B, V, 3 dct_n) to whole motions (B, K, 3V, T)."""
-        batch = condition.shape[0]
-        repeated = condition.unsqueeze(1).expand(-1, k, -1, -1).reshape(batch * k, *condition.shape[1:])
-        return self.dct.decode(self.cvae.inference(repeated, z)).reshape(batch, k, -1, self.config.frames)
+    def decode(self, history: Tensor, z: Tensor) -> Tensor:
+        """Finished futures of latent codes `z` (N, K, z); shapes as in `forward`."""
+        nodes, axes = self._observed(history)
+        extended = self.dct.extend(to_channels(nodes))
+        return self._finished(nodes, axes, extended, self.dct.encode(extended), z.reshape(-1, z.shape[-1]), z.shape[1])
 
     def forward(self, history: Tensor, weights: Tensor, eps: Tensor) -> Tensor:
         """Futures of N people.
@@ -100,13 +108,25 @@ class Forecaster(nn.Module):
         Returns:
             (N, K, T_pred, V + 1, 3), the root (zeros) first.
         """
+        nodes, axes = self._observed(history)
+        extended = self.dct.extend(to_channels(nodes))
+        condition = self.dct.encode(extended)
+        z, _, _ = self.sampler(condition, weights, eps.reshape(-1, eps.shape[-1]))
+        return self._finished(nodes, axes, extended, condition, z, weights.shape[1])
+
+    def _observed(self, history: Tensor) -> tuple[Tensor, Tensor | None]:
+        """The nodes (N, T_his, V, 3) in the axes the networks work in, and those axes (N, 3, 3)."""
         nodes = history[:, :, 1:]
-        axes = body_axes(nodes) if self.config.canonical else None
-        if axes is not None:
-            nodes = torch.matmul(nodes, axes.transpose(1, 2).unsqueeze(1))
-        condition = self.dct.condition(nodes.permute(0, 2, 3, 1).flatten(1, 2))
-        z, _, _ = self.sampler(condition, weights, eps.flatten(0, 1))
-        futures = self.finish(self.motions(condition, z, weights.shape[1]), nodes)
+        if not self.config.canonical:
+            return nodes, None
+        axes = body_axes(nodes)
+        return torch.matmul(nodes, axes.transpose(1, 2).unsqueeze(1)), axes
+
+    def _finished(self, nodes: Tensor, axes: Tensor | None, extended: Tensor, condition: Tensor, z: Tensor, k: int) -> Tensor:
+        people, nodes_n, features = condition.shape
+        repeated = condition.unsqueeze(1).expand(people, k, nodes_n, features).reshape(people * k, nodes_n, features)
+        motion = self.dct.decode(self.cvae.inference(repeated, z)).reshape(people, k, -1, self.config.frames)
+        futures = self.finish(motion, extended, nodes)
         if axes is not None:
             futures = torch.matmul(futures, axes[:, None, None])
         return torch.cat([torch.zeros_like(futures[:, :, :, :1]), futures], dim=3)

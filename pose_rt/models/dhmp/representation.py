@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -13,20 +16,57 @@ def pad_last(history: Tensor, frames: int) -> Tensor:
     return torch.cat([history, history[..., -1:].expand(*history.shape[:-1], frames)], dim=-1)
 
 
+def to_channels(nodes: Tensor) -> Tensor:
+    """(B, T, V, 3) -> (B, 3V, T), channels joint-major."""
+    return nodes.permute(0, 2, 3, 1).reshape(nodes.shape[0], -1, nodes.shape[1])
+
+
+@dataclass(frozen=True)
+class Basis:
+    """What a data set teaches the transform before any network is trained. Published models have none.
+
+    Attributes:
+        extension: (V, T_his, T) a linear predictor for each joint: ``motion = history @ extension[v]`` over all T frames, its columns
+            sum to 1 (a person who stands still goes on standing still). It denoises the history and extrapolates it, where the
+            published condition repeats the last frame.
+        scale: (dct_n,) typical size of what is left to predict in each DCT coefficient; networks see coefficients divided by it.
+    """
+
+    extension: Tensor
+    scale: Tensor
+
+    @classmethod
+    def blank(cls, nodes: int, history: int, frames: int, dct_n: int) -> Basis:
+        """Repeats the last frame, scales by 1: the published transform, for loading stored values into."""
+        extension = torch.zeros(nodes, history, frames)
+        extension[:, torch.arange(history), torch.arange(history)] = 1.0
+        extension[:, -1, history:] = 1.0
+        return cls(extension, torch.ones(dct_n))
+
+
 class MotionDCT(nn.Module):
     """Truncated orthonormal DCT over all T frames of a motion (`pose_rt.core.dct`), as float32 matrix products.
 
     Channels are joint-major, ``3 joint + axis``; node features are axis-major, ``axis dct_n + coefficient``.
+
+    Args:
+        frames: T.
+        dct_n: coefficients kept.
+        basis: None for the published transform.
     """
 
     forward_matrix: Tensor
     inverse_matrix: Tensor
+    extension: Tensor | None
 
-    def __init__(self, frames: int, dct_n: int) -> None:
+    def __init__(self, frames: int, dct_n: int, basis: Basis | None = None) -> None:
         super().__init__()
         self.frames, self.dct_n = frames, dct_n
-        self.register_buffer("forward_matrix", torch.tensor(dct_matrix(frames)[:dct_n].T, dtype=torch.float32), persistent=False)
-        self.register_buffer("inverse_matrix", torch.tensor(idct_matrix(frames)[:, :dct_n].T, dtype=torch.float32), persistent=False)
+        size = np.ones(dct_n) if basis is None else basis.scale.double().numpy()
+        forward, inverse = dct_matrix(frames)[:dct_n] / size[:, None], idct_matrix(frames)[:, :dct_n] * size
+        self.register_buffer("forward_matrix", torch.tensor(forward.T, dtype=torch.float32), persistent=False)
+        self.register_buffer("inverse_matrix", torch.tensor(inverse.T, dtype=torch.float32), persistent=False)
+        self.register_buffer("extension", None if basis is None else basis.extension.clone(), persistent=False)
 
     def coefficients(self, motion: Tensor) -> Tensor:
         """(..., T) -> (..., dct_n)."""
@@ -40,9 +80,16 @@ class MotionDCT(nn.Module):
         """(B, 3V, T) -> node features (B, V, 3 dct_n)."""
         return self.coefficients(motion).reshape(motion.shape[0], -1, 3 * self.dct_n)
 
+    def extend(self, history: Tensor) -> Tensor:
+        """The history (B, 3V, T_his) continued to T frames: (B, 3V, T)."""
+        if self.extension is None:
+            return pad_last(history, self.frames - history.shape[-1])
+        joints = history.reshape(history.shape[0], -1, 3, history.shape[-1])
+        return torch.matmul(joints, self.extension).reshape(history.shape[0], -1, self.frames)
+
     def condition(self, history: Tensor) -> Tensor:
-        """Node features (B, V, 3 dct_n) of the history (B, 3V, T_his) padded with its last frame to T frames."""
-        return self.encode(pad_last(history, self.frames - history.shape[-1]))
+        """Node features (B, V, 3 dct_n) of the extended history (B, 3V, T_his)."""
+        return self.encode(self.extend(history))
 
     def decode(self, features: Tensor) -> Tensor:
         """Node features (B, V, 3 dct_n) -> (B, 3V, T)."""
