@@ -29,7 +29,12 @@ def _metadata(name: str, tflite: bytes, segmentation: bool) -> dict[str, str]:
         "name": f"blazepose_{name}",
         "kind": "detector" if detector else "pose2d",
         "skeleton": "" if detector else "blazepose33",
-        "input": {"layout": "NCHW", "colour": "RGB", "range": [-1, 1] if detector else [0, 1], "border": "zero" if detector else "replicate"},
+        "input": {
+            "layout": "NCHW",
+            "colour": "RGB",
+            "range": [-1, 1] if detector else [0, 1],
+            "border": "zero" if detector else "replicate",
+        },
         "segmentation": segmentation,
         "source": {"file": TFLITE_NAMES[name], "sha256": hashlib.sha256(tflite).hexdigest()},
     }
@@ -75,7 +80,9 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--out", type=Path, default=Path("build/models"), help="folder to write to (default: %(default)s)")
     parser.add_argument("--models", default="detector,lite,full", help="which of detector,lite,full,heavy (default: %(default)s)")
     parser.add_argument("--heavy", type=Path, metavar="ARCHIVE", help="convert `heavy` from this archive and add it to the zoo")
-    parser.add_argument("--segmentation", action="store_true", help="keep the segmentation branch (about half of the time of lite and full)")
+    parser.add_argument(
+        "--segmentation", action="store_true", help="keep the segmentation branch (about half of the time of lite and full)"
+    )
     options = parser.parse_args(argv)
     names = ["heavy"] if options.heavy else options.models.split(",")
     if unknown := [name for name in names if name not in TFLITE_NAMES]:

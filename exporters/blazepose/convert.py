@@ -81,8 +81,8 @@ class _Builder:
         """Name the result of a node whose fused activation, if any, is still to come."""
         kind = _ACTIVATIONS.get(node.options.get("FusedActivationFunction", 0), "")
         if kind == "Relu6":
-            low = self.constant("zero", np.float32(0).reshape(()))
-            high = self.constant("six", np.float32(6).reshape(()))
+            low = self.constant("zero", np.array(0, np.float32))
+            high = self.constant("six", np.array(6, np.float32))
             self.add("Clip", [produced, low, high], output)
         elif kind == "Relu":
             self.add("Relu", [produced], output)

@@ -82,7 +82,8 @@ def free_axis_zero(infos: Sequence[TensorInfo], outputs: Sequence[TensorInfo]) -
     batch = infos[0].shape[0] if infos and infos[0].shape else None
     empty = {}
     for info in outputs:
-        if info.shape[:1] != (batch,) or not isinstance(batch, str) or any(isinstance(n, str) for n in info.shape[1:]):
+        rest = [n for n in info.shape[1:] if isinstance(n, int)]
+        if info.shape[:1] != (batch,) or not isinstance(batch, str) or len(rest) != len(info.shape) - 1:
             return None
-        empty[info.name] = np.zeros((0, *info.shape[1:]), info.dtype)
+        empty[info.name] = np.zeros((0, *rest), info.dtype)
     return empty

@@ -53,7 +53,9 @@ class OnnxRuntimeBackend:
             self.metadata: dict[str, Any] = json.loads(properties.get("pose_rt", "{}"))
         except Exception as error:  # ONNX Runtime raises its own types, which depend on the version
             reason = " ".join(str(error).split())
-            raise ModelError(f"model {self.name!r} cannot be loaded from {path}: {reason}", "see `pose-rt models` for its source") from error
+            raise ModelError(
+                f"model {self.name!r} cannot be loaded from {path}: {reason}", "see `pose-rt models` for its source"
+            ) from error
         self._session: Any = session
         self._output_names = [info.name for info in self.outputs]
         self.choice = f"ONNX Runtime {onnxruntime.__version__} on the CPU, {threads} thread{'s' if threads > 1 else ''}"

@@ -10,6 +10,7 @@ from ..errors import BackendError, ModelError, UsageError
 from .base import Backend
 from .onnxruntime import OnnxRuntimeBackend
 
+
 class ModelFile(Protocol):
     """A named model whose `load` gives the path of its verified file, such as an entry of the zoo."""
 

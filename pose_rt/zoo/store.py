@@ -44,7 +44,9 @@ def _write_verified(data: bytes, target: Path, sha256: str) -> None:
                 os.unlink(temporary)
 
 
-def add(path: Path, name: str | None = None, like: str | None = None, licence: str = "not stated", made: str = "added by the user") -> Entry:
+def add(
+    path: Path, name: str | None = None, like: str | None = None, licence: str = "not stated", made: str = "added by the user"
+) -> Entry:
     """Copy a model file into the user's folder and make it known.
 
     A file whose checksum is that of a project model takes that model's entry. Any other file needs a new `name`, and `like`: the
@@ -64,7 +66,7 @@ def add(path: Path, name: str | None = None, like: str | None = None, licence: s
                 _write_verified(data, entry.path, digest)
             return entry
     if name is None or like is None:
-        raise UsageError(f"{path}: not a model of this release (sha256 {digest[:12]}...)", "to add your own give --name NAME and --like MODEL")
+        raise UsageError(f"{path}: not a model of this release", "to add your own give --name NAME and --like MODEL")
     if not name.replace("_", "").replace("-", "").isalnum() or not name.isascii():
         raise UsageError(f"name {name!r}: wanted letters, digits, '-' and '_'")
     if any(name in (entry.name, entry.file) for entry in project_entries()):
@@ -73,9 +75,19 @@ def add(path: Path, name: str | None = None, like: str | None = None, licence: s
         raise UsageError(f"{path}: wanted an ONNX file (.onnx)")
     pattern = find(like)
     entry = replace(
-        pattern, name=name, file=f"{name}.onnx", sha256=digest, bytes=len(data), licence=licence, data_licence="not stated",
-        provenance=f"copied from {path.resolve()}", made=made, metric="not measured", bundled=False, get=f"pose-rt models add {path} --name {name} --like {like}",
-    )  # fmt: skip
+        pattern,
+        name=name,
+        file=f"{name}.onnx",
+        sha256=digest,
+        bytes=len(data),
+        licence=licence,
+        data_licence="not stated",
+        provenance=f"copied from {path.resolve()}",
+        made=made,
+        metric="not measured",
+        bundled=False,
+        get=f"pose-rt models add {path} --name {name} --like {like}",
+    )
     _write_verified(data, entry.path, digest)
     note = to_json(entry).encode()
     _write_verified(note, user_folder() / f"{name}.json", hashlib.sha256(note).hexdigest())

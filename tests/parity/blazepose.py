@@ -33,7 +33,7 @@ def _backend(name: str) -> Backend:
 
 
 def _md5(bgr: np.ndarray) -> str:
-    return hashlib.md5(np.ascontiguousarray(bgr[..., ::-1])).hexdigest()
+    return hashlib.md5(bgr[..., ::-1].tobytes()).hexdigest()
 
 
 def _video(vector: Path) -> Path | None:
@@ -93,7 +93,7 @@ class _Aligned:
     def __init__(self) -> None:
         self.errors: list[np.ndarray] = []
 
-    def add(self, ours: np.ndarray, theirs: np.ndarray) -> None:
+    def add(self, ours: np.ndarray, theirs: np.ndarray | float) -> None:
         self.errors.append(np.abs(np.asarray(ours, np.float64) - theirs))
 
     def checks(self, name: str, mean: float, largest: float) -> list[Check]:
