@@ -20,7 +20,7 @@ def list_models(context: typer.Context) -> None:
 
     for entry in zoo.entries():
         try:
-            zoo.load_path(entry)
+            zoo.load_path(entry.name)
             state = "ok"
         except ModelError as error:
             state = str(error)

@@ -17,7 +17,7 @@ from pose_rt.backends import Backend
 from pose_rt.core.rng import STREAM_FORECAST_EPS, normal
 from pose_rt.core.skeleton import H36M17
 from pose_rt.core.types import Forecast, Packet, Span
-from pose_rt.errors import ModelError
+from pose_rt.errors import ModelError, UsageError
 
 from .window import MAX_GAP_NS, Series
 
@@ -43,7 +43,7 @@ class Forecaster:
 
     Raises:
         ModelError: the model is no forecaster.
-        ValueError: a horizon beyond the model's.
+        UsageError: a horizon beyond the model's.
     """
 
     name = "forecast"
@@ -54,7 +54,7 @@ class Forecaster:
             raise ModelError(f"{backend.name} is not a forecaster (kind {meta.get('kind')!r})", "export one with: python -m exporters dhmp")
         self._rate_hz, self._history, longest = meta["rate_hz"], meta["history"], meta["future"] / meta["rate_hz"]
         if not 0 < horizon_s <= longest:
-            raise ValueError(f"horizon: got {horizon_s:g} s, wanted more than 0 and at most {longest:g} s, which the model was trained for")
+            raise UsageError(f"horizon is {horizon_s:g} s, wanted more than 0 and at most {longest:g} s, which {backend.name} was trained for")
         if futures < 1:
             raise ValueError(f"futures: got {futures}, wanted at least 1")
         self.futures, self.step_ns = futures, round(1e9 / self._rate_hz)

@@ -9,7 +9,7 @@ import pytest
 
 from pose_rt.core.skeleton import H36M17
 from pose_rt.core.types import Frame, Packet, Pose3D
-from pose_rt.errors import ModelError
+from pose_rt.errors import ModelError, UsageError
 from pose_rt.stages.forecast import Forecaster
 from pose_rt.stages.window import MAX_GAP_NS
 
@@ -119,7 +119,7 @@ def test_a_track_keeps_its_random_numbers_and_the_seed_changes_them() -> None:
 
 
 def test_wrong_settings_are_refused() -> None:
-    with pytest.raises(ValueError, match="horizon"):
+    with pytest.raises(UsageError, match="horizon"):
         Forecaster(Straight(), horizon_s=2.5)
     with pytest.raises(ValueError, match="futures"):
         Forecaster(Straight(), futures=0)
