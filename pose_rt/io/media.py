@@ -148,8 +148,9 @@ class Timeline:
     """Media time of each frame in ns from its time stamp: strictly increasing, whatever the file says.
 
     Of a frame's two stamps the presentation stamp counts, unless it went backwards more often so far than the decoding stamp (some
-    containers store only the latter). A missing stamp is one frame after the last; a repeated or slightly earlier one (under 1 s) moves one tick past the last; one
-    further back, or over an hour ahead, starts a new stretch one frame after the last. `repaired` counts all of these.
+    containers store only the latter). A missing stamp is one frame after the last; a repeated or slightly earlier one (under 1 s)
+    moves one tick past the last; one further back, or over an hour ahead, starts a new stretch one frame after the last. `repaired`
+    counts all of these.
 
     Args:
         time_base: s per tick of the stamps.
@@ -235,6 +236,6 @@ class BgrConverter:
         )
         plane = converted.planes[0]
         if plane.line_size != 3 * converted.width:
-            return converted.to_ndarray()
+            return np.ascontiguousarray(converted.to_ndarray())
         pixels = np.frombuffer(memoryview(plane), np.uint8, 3 * converted.width * converted.height)
         return pixels.reshape(converted.height, converted.width, 3)

@@ -31,6 +31,7 @@ import json
 import shutil
 import tempfile
 import zipfile
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -54,7 +55,7 @@ class _Column:
         self._file: BinaryIO = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115  (lives as long as the sink)
 
     def append(self, value: Any) -> None:
-        row = np.ascontiguousarray(value, self.dtype)
+        row = np.asarray(value, self.dtype)
         if row.shape != self.shape:
             raise ValueError(f"got a row {row.shape}, wanted {self.shape} as in the rows before")
         self._file.write(row.tobytes())
@@ -68,7 +69,8 @@ class _Column:
         shutil.copyfileobj(self._file, target, 1 << 20)
 
     def close(self) -> None:
-        self._file.close()
+        with suppress(OSError):  # a full disk may refuse the last buffered rows, which are thrown away here anyhow
+            self._file.close()
 
 
 class NpzSink:

@@ -24,6 +24,7 @@ from .audio import AudioCopy
 from .base import PartFile, check_output_path, write_errors
 
 _MIN_TICKS, _MAX_TICKS = 10_000, 10_000_000  # a second
+_ORIGIN = Fraction(1, 1_000_000)  # FFmpeg gives the start of a file in whole microseconds
 _CONTAINERS = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska"}
 
 
@@ -54,7 +55,7 @@ class VideoSink:
         draw: gives the (h, w, 3) uint8 BGR picture of a packet.
         overwrite: replace an existing file.
         audio_from: file whose sound is copied, or None.
-        crf: constant rate factor of x264, 0 (lossless) to 51.
+        crf: constant rate factor of x264, 1 (near lossless) to 51.
         preset: of x264.
         threads: of x264; one costs least CPU time.
 
@@ -179,7 +180,7 @@ class VideoSink:
         """The frame's tick in the output, back on the regular grid where the source's clock was too coarse for it."""
         time = Fraction(media_ns - self._origin_ns, NS)
         place = round(time * self._info.fps) / self._info.fps
-        if abs(place - time) <= self._info.time_base / 2 + Fraction(1, NS) and (place / self._base).denominator == 1:
+        if abs(place - time) <= self._info.time_base / 2 + _ORIGIN and (place / self._base).denominator == 1:
             time = place
         return max(self._last_pts + 1, ns_to_ticks(round(time * NS), self._base))
 
