@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+from typing import NamedTuple
+
 import numpy as np
 
 from pose_rt.core.skeleton import Skeleton
@@ -61,19 +64,33 @@ def _fade(opacity: tuple[float, float], share: float) -> float:
     return opacity[0] + (opacity[1] - opacity[0]) * share
 
 
+class _Trails(NamedTuple):
+    """Which joints (N,) of sides (N,) and which frames (F,) make the paths, and where those are cut into bands."""
+
+    joints: np.ndarray
+    sides: np.ndarray
+    frames: np.ndarray
+    cuts: list[int]
+
+
+@lru_cache(maxsize=8)
+def _plan_trails(skeleton: Skeleton, steps: int) -> _Trails:
+    joints = np.array([j for j, name in enumerate(skeleton.joints) if any(word in name for word in _TRAIL_WORDS)], np.intp)
+    frames = np.unique(np.linspace(0, steps - 1, _TRAIL_POINTS).round().astype(np.intp))
+    cuts = np.linspace(0, len(frames) - 1, _TRAIL_BANDS + 1).round().astype(int).tolist()
+    return _Trails(joints, anatomy(skeleton).joint_side[joints], frames, cuts)
+
+
 def _draw_trails(image: np.ndarray, futures: np.ndarray, skeleton: Skeleton, ground: np.ndarray, view: View, style: Style) -> None:
     """Draw the paths of the outer joints through (P, K, T, J, 3) m, from the far future to now."""
-    outer = [j for j, name in enumerate(skeleton.joints) if any(word in name for word in _TRAIL_WORDS)]
-    pick = np.unique(np.linspace(0, futures.shape[2] - 1, _TRAIL_POINTS).round().astype(np.intp))
-    xy, _ = view.project(futures[:, :, pick][:, :, :, outer] + ground[:, None])
+    plan = _plan_trails(skeleton, futures.shape[2])
+    xy, _ = view.project(futures[:, :, plan.frames][:, :, :, plan.joints] + ground[:, None])
     paths = np.moveaxis(xy, 3, 0)
-    sides = anatomy(skeleton).joint_side[outer]
     thickness = thin_line(view)
-    cuts = np.linspace(0, len(pick) - 1, _TRAIL_BANDS + 1).round().astype(np.intp)
     for band in reversed(range(_TRAIL_BANDS)):
         share = band / (_TRAIL_BANDS - 1)
         opacity = _fade(_TRAIL_OPACITY, share)
-        piece = paths[..., cuts[band] : cuts[band + 1] + 1, :]
+        piece = paths[..., plan.cuts[band] : plan.cuts[band + 1] + 1, :]
         for side in (CENTRE, LEFT, RIGHT):
-            lines = piece[sides == side].reshape(-1, *piece.shape[-2:])
+            lines = piece[plan.sides == side].reshape(-1, *piece.shape[-2:])
             polylines(image, lines, pool_colour(style, opacity, style.side_colour(side)), thickness)

@@ -19,7 +19,7 @@ from .strokes import (
     text_size,
     window,
 )
-from .style import Bgr, Style, anatomy, mix, picture_unit
+from .style import CENTRE, Bgr, Style, anatomy, mix, picture_unit
 
 _INK: Bgr = (22, 18, 16)
 _WHITE: Bgr = (255, 255, 255)
@@ -86,9 +86,10 @@ def _draw_bones(
     edges, side, fine = edges[order], side[order], fine[order]
     start, end = xy[edges[:, 0]], xy[edges[:, 1]]
     radius = np.where(fine, 0.32, 1.0) * limb
+    taper = np.where(side == CENTRE, 1.0, 0.8)
     casing = np.where(fine, 0.28, 0.5) * max(limb, 1.4)
-    fill_polygons(image, capsules(start, end, radius + casing, 0.8 * radius + casing), [_INK] * len(edges))
-    fill_polygons(image, capsules(start, end, radius, 0.8 * radius), [style.side_colour(s) for s in side])
+    fill_polygons(image, capsules(start, end, radius + casing, taper * radius + casing), [_INK] * len(edges))
+    fill_polygons(image, capsules(start, end, radius, taper * radius), [style.side_colour(s) for s in side])
     if limb < 1.2:
         return
     joints = np.flatnonzero(seen & wanted & ~body.fine_joint)

@@ -20,6 +20,9 @@ _BONE_M = 0.021
 _HEAD_M = 0.095
 _JOINT_IN_FRONT_M = 0.06
 _DOT = np.array([1.2, 0.5])
+_TURN = np.linspace(0.0, 2.0 * np.pi, 49)
+_RING_M = 0.42 * np.stack([np.cos(_TURN), np.zeros_like(_TURN), np.sin(_TURN)], 1)
+_FLAT = np.array([1.0, 0.0, 1.0])
 _SHADOW_M = 0.085
 _SHADOW_DEPTH = 44
 _SIGMA_OPACITY = 0.26
@@ -52,7 +55,8 @@ def draw_scene(image: np.ndarray, packet: Packet, places: np.ndarray, view: View
 
 def _draw_shadows(image: np.ndarray, pose: Pose3D, places: np.ndarray, view: View) -> None:
     """Darken the floor under every bone, softly; made small and blurred, as a shadow has no detail."""
-    flat = (pose.joints_m + places[:, None]) * (1.0, 0.0, 1.0)
+    flat = pose.joints_m + places[:, None]
+    flat[..., 1] = 0.0
     xy, _ = view.project(flat)
     bones = xy[:, anatomy(pose.skeleton).edges].reshape(-1, 2, 2)
     bones = bones[drawable(bones).all(-1)]
@@ -78,12 +82,10 @@ def _draw_shadows(image: np.ndarray, pose: Pose3D, places: np.ndarray, view: Vie
 
 def _draw_rings(image: np.ndarray, pose: Pose3D, places: np.ndarray, view: View, style: Style) -> None:
     """Draw a circle on the floor around each person in the person's colour, with the id where there are several."""
-    turn = np.linspace(0.0, 2.0 * np.pi, 49)
-    circle = 0.42 * np.stack([np.cos(turn), np.zeros_like(turn), np.sin(turn)], 1)
     thickness = max(1, round(0.008 * view.pixels_per_m))
     for person in range(len(pose.track)):
         track = int(pose.track[person])
-        xy, _ = view.project(circle + places[person] * (1.0, 0.0, 1.0))
+        xy, _ = view.project(_RING_M + places[person] * _FLAT)
         polylines(image, xy[None], pool_colour(style, 0.75, style.accent(track)), thickness)
         height = text_height(view)
         if len(pose.track) > 1 and height >= 4.5 and drawable(xy).all():
@@ -102,9 +104,8 @@ def _draw_hypotheses(image: np.ndarray, pose: Pose3D, places: np.ndarray, view: 
 
 def _draw_sigma(image: np.ndarray, pose: Pose3D, joints: np.ndarray, depth: np.ndarray, view: View, style: Style) -> None:
     """Draw a translucent disc of one standard deviation around each joint."""
-    away = depth.mean() if np.isfinite(depth).all() else view.zoom_out
-    scale = view.pixels_per_m * (np.nanmedian(depth) if np.isfinite(depth).any() else away) / np.maximum(depth, 1e-3)
-    radius = np.minimum(pose.sigma_m, 0.5) * scale
+    scale = view.pixels_per_m * view.distance_m / np.maximum(depth, 1e-3)
+    radius = np.clip(pose.sigma_m, 0.0, 0.5) * scale
     show = drawable(joints) & np.isfinite(radius) & (radius > 1.0)
     if not show.any():
         return
@@ -129,9 +130,9 @@ def _draw_skeletons(image: np.ndarray, pose: Pose3D, joints: np.ndarray, depth: 
     radius = _BONE_M * view.pixels_per_m * style.line_scale * np.clip(1.0 - 0.18 * far, 0.6, 1.4)
     radius = np.maximum(np.where(np.isfinite(radius), radius, 0.7), 0.7)
     rim = np.maximum(0.3 * radius, 0.6)
-    completed: np.ndarray = np.asarray(pose.provenance == COMPLETED)
-    dashed: np.ndarray = completed[:, body.edges].max(-1)
-    shown = drawable(ends).all(-1)
+    completed = np.equal(pose.provenance, COMPLETED)
+    dashed = completed[:, body.edges[:, 0]] | completed[:, body.edges[:, 1]]
+    shown = drawable(ends[:, :, 0]) & drawable(ends[:, :, 1])
     solid = np.where(shown[..., None, None], ends, 0.0).reshape(-1, 2, 2)
     outer = capsules(solid[:, 0], solid[:, 1], (radius + rim).reshape(-1), (0.85 * radius + rim).reshape(-1)).reshape(*far.shape, -1, 2)
     inner = capsules(solid[:, 0], solid[:, 1], radius.reshape(-1), 0.85 * radius.reshape(-1)).reshape(*far.shape, -1, 2)

@@ -64,7 +64,8 @@ def dashes(start: np.ndarray, end: np.ndarray, period: float) -> tuple[np.ndarra
 def discs(image: np.ndarray, centres: np.ndarray, radii: np.ndarray | float, colours: Sequence[Bgr]) -> None:
     """Fill discs in the order given; `centres` (N, 2) and `radii` (N,) or one for all, in px."""
     fixed = np.rint(centres * _ONE).astype(np.int32).tolist()
-    sizes = np.maximum(np.rint(np.broadcast_to(radii, len(fixed)) * _ONE), 1.0).astype(np.int32).tolist()
+    sizes = np.maximum(np.rint(np.multiply(radii, _ONE)), 1.0).astype(np.int32).tolist()
+    sizes = sizes if isinstance(sizes, list) else [sizes] * len(fixed)
     for centre, size, colour in zip(fixed, sizes, colours, strict=True):
         cv2.circle(image, centre, size, colour, -1, cv2.LINE_AA, SHIFT)
 

@@ -20,6 +20,7 @@ _SOLE_M = 0.07
 _UP_TO_EYE = np.array([0.0, _LOOK_AT_M, 0.0])
 _APART_M = 1.3
 _FARTHEST_M = 6.0
+_FAR_AWAY_M = 1000.0
 _AROUND_M = 0.62
 _ZOOMS = tuple(1.2**step for step in range(13))
 
@@ -47,10 +48,16 @@ class View:
         """Scale at the middle of the scene."""
         return min(self.height / (2.0 * _HALF_HEIGHT_M), self.width / (2.0 * _HALF_WIDTH_M)) / self.zoom_out
 
+    @property
+    def distance_m(self) -> float:
+        """From the viewer to the middle of the scene."""
+        return _DISTANCE_M * self.zoom_out
+
     def project(self, points_m: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Scene metres (..., 3) -> pixels (..., 2) and depth (...) in m; what lies behind the viewer becomes NaN."""
-        away = _DISTANCE_M * self.zoom_out
-        seen = (points_m + _UP_TO_EYE) @ _rotation(self.yaw_deg, self.pitch_deg).T
+        """Scene metres (..., 3) -> pixels (..., 2) and depth (...) in m; NaN behind the viewer and a kilometre away."""
+        away = self.distance_m
+        near = np.where(np.abs(points_m) < _FAR_AWAY_M, points_m, np.nan)
+        seen = (near + _UP_TO_EYE) @ _rotation(self.yaw_deg, self.pitch_deg).T
         depth = seen[..., 2] + away
         with np.errstate(invalid="ignore", divide="ignore"):
             scale = np.where(depth > 0.2 * away, self.pixels_per_m * away / depth, np.nan)
@@ -96,7 +103,8 @@ def places_on_floor(pose: Pose3D, keypoints: Keypoints2D | None) -> np.ndarray:
         places -= 0.5 * (places.min(0) + places.max(0))
         reach = np.hypot(places[:, 0], places[:, 2]).max()
         places *= min(1.0, _FARTHEST_M / max(reach, 1e-6))
-    height = np.where(np.isfinite(pose.joints_m[..., 1]), pose.joints_m[..., 1], -np.inf).max(1)
+    down = pose.joints_m[..., 1]
+    height = np.where(np.abs(down) < _FAR_AWAY_M, down, -np.inf).max(1)
     places[:, 1] = np.where(np.isfinite(height), -height - _SOLE_M, 0.0)
     return places
 
