@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
+from dataclasses import replace
 
 from . import zoo
 from .backends import Backend, open_backend
@@ -83,6 +84,7 @@ class Pipeline:
     def __call__(self, packet: Packet) -> Sequence[Packet]:
         for stage in self._front:
             packet = stage(packet)
+        packet = replace(packet, heatmaps=None)  # they have served, and are heavier than the picture where packets wait
         return [packet] if self._lift is None else self._forecast_all(self._lift.push(packet))
 
     def flush(self) -> Sequence[Packet]:
