@@ -36,8 +36,10 @@ def _room(view: View, style: Style) -> np.ndarray:
     x = np.arange(view.width, dtype=np.float32)[None]
     pool = np.exp(-(((x - centre[0]) / reach) ** 2) - ((y - centre[1]) / (0.42 * reach)) ** 2)
     light = 0.02 + 0.05 * y / max(view.height - 1, 1) + 0.16 * pool
-    panel = np.array(style.panel, np.float32)
-    return np.rint(panel + (255.0 - panel) * light[..., None]).astype(np.uint8)
+    image = np.empty((view.height, view.width, 3), np.uint8)
+    for channel, base in enumerate(style.panel):
+        image[..., channel] = base + (255 - base) * light + np.float32(0.5)
+    return image
 
 
 def _grid(image: np.ndarray, view: View) -> None:
