@@ -70,6 +70,7 @@ class Lifter:
             xy, rotation = normalise_window(filled, camera.focal_px, camera.center)
         else:
             xy, rotation = normalise_screen(filled, 2 * camera.cx, 2 * camera.cy).astype(np.float32), None
+        xy = np.nan_to_num(xy)  # a window in which nothing was ever seen: the network answers with its mean pose
         noise = np.stack([self._noise(track) for track in tracks], 1).reshape(self.steps, windows * self.hypotheses, self.frames, -1, 3)
         predict = self._predictor(xy)
         if self.flip:

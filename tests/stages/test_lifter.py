@@ -1,0 +1,128 @@
+"""The lifter around its network: axes, units, noise, mirror; and the bundled network on a pose that is known."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from pose_rt import zoo
+from pose_rt.backends import open_backend
+from pose_rt.core.camera import Camera, project
+from pose_rt.core.skeleton import BLAZEPOSE_TO_H36M, H36M17
+from pose_rt.core.viewpoint import normalise_window
+from pose_rt.errors import ModelError
+from pose_rt.metrics.pose3d import pa_mpjpe
+from pose_rt.stages.lifter import Lifter
+
+CAMERA = Camera.from_focal(1280, 720, 900.0)
+META: dict[str, Any] = {
+    "kind": "d3dp", "frames": 5, "rate_hz": 25, "timesteps": 1000, "scale": 1.0, "unit_m": 2.0, "input": "view",
+    "skeleton_in": "h36m17", "skeleton_out": "h36m17",
+}  # fmt: skip
+
+
+class Network:
+    """Stands in for the network only: gives x and y of its 2D input and a tenth of the noise as depth."""
+
+    name = "network"
+
+    def __init__(self, **meta: Any) -> None:
+        self.metadata = META | meta
+        self.inputs = (SimpleNamespace(name="step", dtype=np.dtype(np.float32)),)
+        self.steps: list[float] = []
+
+    def run(self, feeds: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        self.steps.append(float(feeds["step"][0]))
+        assert len(feeds["xy"]) == len(feeds["noisy"]) == len(feeds["step"])
+        return {"clean": np.concatenate([feeds["xy"] / 10, feeds["noisy"][..., 2:] / 10], -1)}
+
+    def close(self) -> None:
+        pass
+
+
+def keypoints(windows: int = 2, seed: int = 0) -> np.ndarray:
+    rng = np.random.default_rng(seed)
+    return (rng.normal(0, 80, (windows, 5, 17, 2)) + rng.uniform(200, 900, (windows, 1, 1, 2))).astype(np.float32)
+
+
+def test_output_is_metres_in_camera_axes_relative_to_the_root() -> None:
+    """What the network says in the centred view must come back turned by the transposed rotation of that view."""
+    xy = keypoints()
+    out = Lifter(Network(), hypotheses=3)(xy, CAMERA, [0, 1])
+    assert out.shape == (2, 3, 5, 17, 3) and out.dtype == np.float32
+    np.testing.assert_array_equal(out[..., 0, :], 0)
+    view = normalise_window(xy, CAMERA.focal_px, CAMERA.center)
+    centred = np.einsum("wij,whfkj->whfki", view.rotation, out)
+    expected = view.xy / 10 * 2.0
+    np.testing.assert_allclose(
+        centred[..., :2], np.broadcast_to((expected - expected[..., :1, :])[:, None], centred[..., :2].shape), atol=2e-6
+    )
+
+
+def test_a_track_keeps_its_noise_whoever_is_beside_it() -> None:
+    xy = keypoints(3)
+    lifter = Lifter(Network(), hypotheses=4, seed=5)
+    together, alone = lifter(xy, CAMERA, [7, 8, 9]), lifter(xy[1:2], CAMERA, [8])
+    np.testing.assert_array_equal(together[1:2], alone)
+    assert not np.allclose(lifter(xy[1:2], CAMERA, [9]), alone)
+    assert not np.allclose(Lifter(Network(), hypotheses=4, seed=6)(xy[1:2], CAMERA, [8]), alone)
+    assert np.ptp(alone, axis=1).max() > 0, "hypotheses are draws, not copies"
+
+
+def test_steps_are_the_ddim_steps() -> None:
+    network = Network()
+    Lifter(network, hypotheses=1, steps=3)(keypoints(1), CAMERA, [0])
+    assert network.steps == [999.0, 665.0, 332.0]
+
+
+def test_the_mirrored_average_of_a_mirror_symmetric_network_changes_nothing() -> None:
+    xy = keypoints()
+    network = Network()
+    network.run = lambda feeds: {"clean": np.concatenate([feeds["xy"] / 10, feeds["xy"][..., 1:] / 7], -1)}  # type: ignore[method-assign]
+    plain, flipped = (Lifter(network, hypotheses=1, flip=flip)(xy, CAMERA, [0, 1]) for flip in (False, True))
+    np.testing.assert_allclose(flipped, plain, atol=1e-6)
+
+
+def test_lost_joints_are_filled_and_a_lost_window_stays_finite() -> None:
+    xy = keypoints()
+    xy[0, 2, 5] = np.nan
+    xy[1] = np.nan
+    assert np.isfinite(Lifter(Network(), hypotheses=1)(xy, CAMERA, [0, 1])).all()
+
+
+def test_sigma_is_the_calibrated_spread() -> None:
+    lifter = Lifter(Network(sigma={"a_m": [0.03] * 17, "b": [2.0] * 17}))
+    np.testing.assert_allclose(lifter.sigma(np.full((1, 17), 0.02, np.float32)), 0.05, rtol=1e-6)
+    np.testing.assert_allclose(Lifter(Network()).sigma(np.full((1, 17), 0.02, np.float32)), 0.02, rtol=1e-6)
+
+
+@pytest.mark.parametrize(("meta", "says"), [({"kind": "dhmp"}, "not a lifter"), ({"skeleton_in": "coco17"}, "coco17")])
+def test_a_model_of_another_kind_is_refused(meta: dict[str, Any], says: str) -> None:
+    with pytest.raises(ModelError, match=says):
+        Lifter(Network(**meta))
+
+
+@pytest.mark.parametrize("yaw_deg", [0, 90, 180, 250])
+def test_the_bundled_network_lifts_a_standing_person(yaw_deg: float) -> None:
+    """A person with the left arm stretched out and the right knee raised, 4 m away, off the middle of the picture."""
+    pose = np.array(
+        [
+            (0, 0, 0), (-0.12, 0, 0), (-0.13, 0.25, -0.36), (-0.13, 0.66, -0.30), (0.12, 0, 0), (0.13, 0.44, 0), (0.14, 0.86, 0.05),
+            (0, -0.25, 0), (0, -0.5, 0), (0, -0.6, -0.1), (0, -0.72, 0), (0.18, -0.48, 0), (0.45, -0.48, -0.05), (0.70, -0.5, -0.1),
+            (-0.18, -0.48, 0), (-0.24, -0.2, 0.02), (-0.24, 0.05, -0.1),
+        ],
+        np.float32,
+    )  # fmt: skip
+    yaw = np.deg2rad(yaw_deg)
+    turn = np.array([[np.cos(yaw), 0, np.sin(yaw)], [0, 1, 0], [-np.sin(yaw), 0, np.cos(yaw)]], np.float32)
+    truth = pose @ turn.T
+    camera = Camera.from_fov(1280, 720, 65)
+    xy = project(truth + np.array([1.0, 0.1, 4.0], np.float32), camera.intrinsics)
+    lifter = Lifter(open_backend(zoo.find("lifter_s")), hypotheses=5)
+    out = lifter(np.repeat(xy[None, None].astype(np.float32), lifter.frames, 1), camera, [0])[0].mean(0)[lifter.frames // 2]
+    lifter.close()
+    assert BLAZEPOSE_TO_H36M.shape == (H36M17.num_joints, 33)
+    assert float(np.mean(pa_mpjpe(out, truth))) < 0.09  # held still in an unusual pose; random guessing is above 0.25
