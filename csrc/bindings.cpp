@@ -548,10 +548,12 @@ py::object one_euro(const py::object& x_in, const py::object& previous, const py
   return out.keep;
 }
 
-py::array random_words(const py::object& n, const py::object& seed, const py::object& frame, const py::object& track,
+py::array random_words(const py::object& first, const py::object& n, const py::object& seed, const py::object& frame, const py::object& track,
                        const py::object& stream) {
   py::array_t<std::uint32_t> out(static_cast<py::ssize_t>(count("n", n)));
-  cpu().random_words(out.mutable_data(), out.size(), address(seed, frame, track, whole("stream", stream, 0, std::int64_t{1} << 32)));
+  const std::int64_t start = whole("first", first, 0, (std::int64_t{1} << 34) - out.size() + 1);
+  const Address from = address(seed, frame, track, whole("stream", stream, 0, std::int64_t{1} << 32));
+  cpu().random_words(out.mutable_data(), static_cast<std::uint64_t>(start), out.size(), from);
   return out;
 }
 
@@ -573,7 +575,11 @@ PYBIND11_MODULE(_core, m) {
   using namespace pose_rt;
   m.doc() = "Native kernels of pose_rt.ops; call them through that module.";
   m.def("isa", [] { return cpu().name; });
-  m.def("isas", [] { return available_isas(); });
+  m.def("isas", [] {
+    py::list names;
+    for (const std::string& name : available_isas()) names.append(name);
+    return py::tuple(names);
+  });
   m.def("use_isa", [](const std::string& name) { use_isa(name); });
   m.def("cuda_status", cuda_status);
   m.def("random_words", random_words);

@@ -5,18 +5,21 @@ namespace pose_rt::POSE_RT_ISA {
 
 namespace {
 
-// Source cells and fractions of sixteen output pixels; the four neighbours of each as packed words of three bytes.
+// A run of output pixels of one row: fractions, and the four neighbours of each as packed words of three bytes. The run is fetched
+// before it is interpolated, so that the vector loads do not wait for single stores.
+constexpr std::int64_t kRun = 128;
 struct Taps {
   alignas(64) std::int32_t x[16], y[16];
-  alignas(64) float fx[16], fy[16];
-  alignas(64) std::uint32_t a[16], b[16], c[16], d[16];
+  alignas(64) std::uint32_t offset[16];
+  alignas(64) float fx[kRun], fy[kRun];
+  alignas(64) std::uint32_t a[kRun], b[kRun], c[kRun], d[kRun];
 };
 
 POSE_RT_INLINE double limit(double v, double high) { return v < -1.0 ? -1.0 : v > high ? high : v; }
 
-// The same order of operations as reference_frame.crop_warp, in double: the same cells.
-POSE_RT_INLINE void locate(const double* u, double vx, double vy, double cos, double sin, double cx, double cy, double w, double h,
-                           bool fixed, Taps& t) {
+// Sixteen pixels from `at` on, in the order of operations of reference_frame.crop_warp, in double: the same cells.
+POSE_RT_INLINE void locate(const double* u, double vx, double vy, double cos, double sin, double cx, double cy, std::int32_t w, std::int32_t h,
+                           bool fixed, Taps& t, std::int64_t at) {
   constexpr double kMagic = 6755399441055744.0;  // adding it rounds to whole numbers, half to even
   for (int i = 0; i < 16; ++i) {
     double x = limit((u[i] * cos - vx) + cx, w), y = limit((u[i] * sin + vy) + cy, h);
@@ -26,8 +29,9 @@ POSE_RT_INLINE void locate(const double* u, double vx, double vy, double cos, do
     }
     t.x[i] = static_cast<std::int32_t>(x + 1.0) - 1;
     t.y[i] = static_cast<std::int32_t>(y + 1.0) - 1;
-    t.fx[i] = static_cast<float>(x - static_cast<double>(t.x[i]));
-    t.fy[i] = static_cast<float>(y - static_cast<double>(t.y[i]));
+    t.fx[at + i] = static_cast<float>(x - static_cast<double>(t.x[i]));
+    t.fy[at + i] = static_cast<float>(y - static_cast<double>(t.y[i]));
+    t.offset[i] = (static_cast<std::uint32_t>(t.y[i]) * static_cast<std::uint32_t>(w) + static_cast<std::uint32_t>(t.x[i])) * 3u;
   }
 }
 
@@ -37,16 +41,16 @@ POSE_RT_INLINE bool all_inside(const Taps& t, std::int32_t w, std::int32_t h) {
   return !any((x < zero) | (x > set(w - 3)) | (y < zero) | (y > set(h - 2)));
 }
 
-POSE_RT_INLINE void fetch_inside(const std::uint8_t* image, std::int64_t w, Taps& t) {
+POSE_RT_INLINE void fetch_inside(const std::uint8_t* image, std::int64_t w, Taps& t, std::int64_t at) {
+  const std::uint8_t* below = image + 3 * w;
   for (int i = 0; i < 16; ++i) {
-    const std::uint8_t* p = image + (t.y[i] * w + t.x[i]) * 3;
     std::uint64_t upper, lower;
-    __builtin_memcpy(&upper, p, 8);
-    __builtin_memcpy(&lower, p + 3 * w, 8);
-    t.a[i] = static_cast<std::uint32_t>(upper);
-    t.b[i] = static_cast<std::uint32_t>(upper >> 24);
-    t.c[i] = static_cast<std::uint32_t>(lower);
-    t.d[i] = static_cast<std::uint32_t>(lower >> 24);
+    __builtin_memcpy(&upper, image + t.offset[i], 8);
+    __builtin_memcpy(&lower, below + t.offset[i], 8);
+    t.a[at + i] = static_cast<std::uint32_t>(upper);
+    t.b[at + i] = static_cast<std::uint32_t>(upper >> 24);
+    t.c[at + i] = static_cast<std::uint32_t>(lower);
+    t.d[at + i] = static_cast<std::uint32_t>(lower >> 24);
   }
 }
 
@@ -60,20 +64,20 @@ std::uint32_t pixel(const CropWarp& a, std::int64_t x, std::int64_t y) {
   return static_cast<std::uint32_t>(p[0]) | static_cast<std::uint32_t>(p[1]) << 8 | static_cast<std::uint32_t>(p[2]) << 16;
 }
 
-void fetch_edge(const CropWarp& a, Taps& t) {
+void fetch_edge(const CropWarp& a, Taps& t, std::int64_t at) {
   for (int i = 0; i < 16; ++i) {
-    t.a[i] = pixel(a, t.x[i], t.y[i]);
-    t.b[i] = pixel(a, t.x[i] + 1, t.y[i]);
-    t.c[i] = pixel(a, t.x[i], t.y[i] + 1);
-    t.d[i] = pixel(a, t.x[i] + 1, t.y[i] + 1);
+    t.a[at + i] = pixel(a, t.x[i], t.y[i]);
+    t.b[at + i] = pixel(a, t.x[i] + 1, t.y[i]);
+    t.c[at + i] = pixel(a, t.x[i], t.y[i] + 1);
+    t.d[at + i] = pixel(a, t.x[i] + 1, t.y[i] + 1);
   }
 }
 
 template <Rounding R, int Channel>
-POSE_RT_INLINE void write_channel(const CropWarp& a, const Taps& t, float* out, std::int64_t left) {
+POSE_RT_INLINE void write_channel(const CropWarp& a, const Taps& t, std::int64_t at, float* out, std::int64_t left) {
   const I byte = set(255);
-  const auto channel = [&](const std::uint32_t* words) { return to_float(shift_right_logical<8 * Channel>(load(words)) & byte); };
-  const F fx = load(t.fx), fy = load(t.fy);
+  const auto channel = [&](const std::uint32_t* words) { return to_float(shift_right_logical<8 * Channel>(load(words + at)) & byte); };
+  const F fx = load(t.fx + at), fy = load(t.fy + at);
   const F p = channel(t.a), q = channel(t.b), r = channel(t.c), s = channel(t.d);
   const F top = p + fx * (q - p);
   F value = top + fy * ((r + fx * (s - r)) - top);
@@ -87,23 +91,29 @@ template <Rounding R>
 void crop(const CropWarp& a, std::int64_t p) {
   const double cx = a.roi[4 * p], cy = a.roi[4 * p + 1], side = a.roi[4 * p + 2], angle = a.roi[4 * p + 3];
   const double cos = __builtin_cos(angle), sin = __builtin_sin(angle);
+  const auto w = static_cast<std::int32_t>(a.w), h = static_cast<std::int32_t>(a.h);
   double* u = a.scratch;
   for (std::int64_t i = 0; i < padded(a.size); ++i) u[i] = (static_cast<double>(i) / static_cast<double>(a.size) - 0.5) * side;
   float* out = a.out + 3 * p * a.size * a.size;
   Taps t;
   for (std::int64_t j = 0; j < a.size; ++j) {
     const double vx = u[j] * sin, vy = u[j] * cos;
-    for (std::int64_t i = 0; i < a.size; i += 16) {
-      locate(u + i, vx, vy, cos, sin, cx, cy, static_cast<double>(a.w), static_cast<double>(a.h), R == Rounding::kFixedPoint, t);
-      if (all_inside(t, static_cast<std::int32_t>(a.w), static_cast<std::int32_t>(a.h))) {
-        fetch_inside(a.image, a.w, t);
-      } else {
-        fetch_edge(a, t);
+    for (std::int64_t start = 0; start < a.size; start += kRun) {
+      const std::int64_t count = a.size - start < kRun ? a.size - start : kRun;
+      for (std::int64_t i = 0; i < count; i += 16) {
+        locate(u + start + i, vx, vy, cos, sin, cx, cy, w, h, R == Rounding::kFixedPoint, t, i);
+        if (all_inside(t, w, h)) {
+          fetch_inside(a.image, a.w, t, i);
+        } else {
+          fetch_edge(a, t, i);
+        }
       }
-      float* row = out + j * a.size + i;
-      write_channel<R, 0>(a, t, row, a.size - i);
-      write_channel<R, 1>(a, t, row, a.size - i);
-      write_channel<R, 2>(a, t, row, a.size - i);
+      float* row = out + j * a.size + start;
+      for (std::int64_t i = 0; i < count; i += 16) {
+        write_channel<R, 0>(a, t, i, row + i, count - i);
+        write_channel<R, 1>(a, t, i, row + i, count - i);
+        write_channel<R, 2>(a, t, i, row + i, count - i);
+      }
     }
   }
 }

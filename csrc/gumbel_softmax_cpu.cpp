@@ -51,12 +51,12 @@ void gumbel_softmax(const GumbelSoftmax& a) {
   }
 }
 
-void random_words(std::uint32_t* out, std::int64_t n, const Address& address) {
+void random_words(std::uint32_t* out, std::uint64_t first, std::int64_t n, const Address& address) {
   Words words;
   words.address = address;
   for (std::int64_t start = 0; start < n; start += kWordChunk) {
     const std::int64_t count = n - start < kWordChunk ? n - start : kWordChunk;
-    const std::uint32_t* word = words.take(static_cast<std::uint64_t>(start), count);
+    const std::uint32_t* word = words.take(first + static_cast<std::uint64_t>(start), count);
     for (std::int64_t i = 0; i < count; ++i) out[start + i] = word[i];
   }
 }

@@ -1,17 +1,18 @@
 // The step that gumbel_softmax, sample_coordinates and blend_bases share: one row of weights exp((l + noise_scale * g) / temperature).
 //
 // With g = -log L, L = -log u, the weight is exp(l / T) * L^-p, p = noise_scale / T. For p of 1/2, 1 and 2 one logarithm is enough;
-// the factor exp((l - max l) / T) is computed once for all draws of a row. Other p take a second logarithm and an exponential.
+// the factor exp((l - max l) / T) is computed once for all draws of a row. Other p take a second logarithm and an exponential; up to 2
+// nothing can leave the range of a float (L lies in [6e-8, 17]), above that the row's maximum is taken out first.
 #pragma once
 
 #include "simd_math.hpp"
 
 namespace pose_rt::POSE_RT_ISA {
 
-enum class Power { kHalf, kOne, kTwo, kOther };
+enum class Power { kHalf, kOne, kTwo, kModerate, kLarge };
 
 POSE_RT_INLINE Power power_of(float p) {
-  return p == 0.5f ? Power::kHalf : p == 1.0f ? Power::kOne : p == 2.0f ? Power::kTwo : Power::kOther;
+  return p == 0.5f ? Power::kHalf : p == 1.0f ? Power::kOne : p == 2.0f ? Power::kTwo : p < 2.0f ? Power::kModerate : Power::kLarge;
 }
 
 // z = (l - max l) / T and w = exp(z), both padded to 16 lanes with -inf and 0.
@@ -48,18 +49,20 @@ POSE_RT_INLINE float drawn_weights_as(const float* w, const float* z, std::int64
     const std::uint32_t* word = words.take(first + static_cast<std::uint64_t>(start), count);
     for (std::int64_t i = 0; i < count; i += 16) {
       const F l = set(0.0f) - log(to_uniform(load(word + i)));
-      if constexpr (P == Power::kOther) {
+      if constexpr (P == Power::kLarge) {
         const F value = load(z + start + i) - exponent * log(l);
         store(out + start + i, value);
         top = max(top, value);
       } else {
-        const F weight = load(w + start + i) / (P == Power::kHalf ? sqrt(l) : P == Power::kOne ? l : l * l);
+        const F plain = load(w + start + i);
+        const F weight = P == Power::kModerate ? plain * exp(set(0.0f) - exponent * log(l))
+                                               : plain / (P == Power::kHalf ? sqrt(l) : P == Power::kOne ? l : l * l);
         store(out + start + i, weight);
         total = total + weight;
       }
     }
   }
-  return P == Power::kOther ? exponentiate(out, n, top) : sum(total);
+  return P == Power::kLarge ? exponentiate(out, n, top) : sum(total);
 }
 
 // Weights of one draw, not normalised, from words first, first + 1, ...; returns their sum. `out` is padded.
@@ -71,8 +74,10 @@ inline float drawn_weights(const float* w, const float* z, std::int64_t n, float
       return drawn_weights_as<Power::kOne>(w, z, n, power, words, first, out);
     case Power::kTwo:
       return drawn_weights_as<Power::kTwo>(w, z, n, power, words, first, out);
+    case Power::kModerate:
+      return drawn_weights_as<Power::kModerate>(w, z, n, power, words, first, out);
     default:
-      return drawn_weights_as<Power::kOther>(w, z, n, power, words, first, out);
+      return drawn_weights_as<Power::kLarge>(w, z, n, power, words, first, out);
   }
 }
 

@@ -158,7 +158,7 @@ void one_euro(const OneEuro& a);
 struct CpuOps {
   const char* name;
   bool (*all_finite)(const float* values, std::int64_t n);
-  void (*random_words)(std::uint32_t* out, std::int64_t n, const Address& address);
+  void (*random_words)(std::uint32_t* out, std::uint64_t first, std::int64_t n, const Address& address);
   void (*gumbel_softmax)(const GumbelSoftmax&);
   void (*sample_coordinates)(const SampleCoordinates&);
   void (*refine_heatmaps)(const RefineHeatmaps&);
@@ -187,7 +187,6 @@ void blend_bases(const BlendBases& a, void* stream);
 void project(const Project& a, void* stream);
 void aggregate(const Aggregate& a, void* stream);
 void crop_warp(const CropWarp& a, void* stream);
-void random_words(std::uint32_t* out, std::int64_t n, const Address& address, void* stream);
 }  // namespace cuda
 
 }  // namespace pose_rt

@@ -103,20 +103,24 @@ POSE_RT_INLINE vq zip_high(vq a, vq b) { return __builtin_shufflevector(a, b, 1,
 POSE_RT_INLINE void philox_blocks(std::uint32_t* out, std::uint64_t first, std::int64_t blocks, const Address& address) {
   const vq m0 = 0xD2511F53ull - vq{}, m1 = 0xCD9E8D57ull - vq{}, low = 0xffffffffull - vq{};
   constexpr int counters = kNative / 2;
-  vq order;
+  vq order, keys[20];
   for (int i = 0; i < counters; ++i) order[i] = kCounterOrder[i];
+  std::uint32_t k0 = static_cast<std::uint32_t>(address.seed), k1 = static_cast<std::uint32_t>(address.seed >> 32);
+  for (int round = 0; round < 10; ++round) {
+    keys[2 * round] = static_cast<std::uint64_t>(k0) - vq{};
+    keys[2 * round + 1] = static_cast<std::uint64_t>(k1) - vq{};
+    k0 += 0x9E3779B9u;
+    k1 += 0xBB67AE85u;
+  }
+  const vq stream = address.stream - vq{}, frame = address.frame - vq{}, track = address.track - vq{};
   for (std::int64_t block = 0; block < blocks * 8 / counters; ++block) {
-    vq c0 = order + (first + static_cast<std::uint64_t>(block) * counters);
-    vq c1 = address.stream - vq{}, c2 = address.frame - vq{}, c3 = address.track - vq{};
-    std::uint32_t k0 = static_cast<std::uint32_t>(address.seed), k1 = static_cast<std::uint32_t>(address.seed >> 32);
+    vq c0 = order + (first + static_cast<std::uint64_t>(block) * counters), c1 = stream, c2 = frame, c3 = track;
     for (int round = 0; round < 10; ++round) {
       const vq p0 = multiply_low_halves(c0, m0), p1 = multiply_low_halves(c2, m1);
-      c0 = (p1 >> 32) ^ c1 ^ (static_cast<std::uint64_t>(k0) - vq{});
-      c2 = (p0 >> 32) ^ c3 ^ (static_cast<std::uint64_t>(k1) - vq{});
+      c0 = (p1 >> 32) ^ c1 ^ keys[2 * round];
+      c2 = (p0 >> 32) ^ c3 ^ keys[2 * round + 1];
       c1 = p1;
       c3 = p0;
-      k0 += 0x9E3779B9u;
-      k1 += 0xBB67AE85u;
     }
     const vq a = (c0 & low) | (c1 << 32), b = (c2 & low) | (c3 << 32);
     *reinterpret_cast<vq_any*>(out + block * kNative * 2) = zip_low(a, b);
