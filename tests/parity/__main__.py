@@ -60,7 +60,11 @@ def find_handler(path: Path, handlers: Iterable[tuple[str, Handler]]) -> tuple[H
     for pattern, handler in handlers:
         if fnmatch("/".join(parts[-1 - pattern.count("/") :]), pattern):
             return handler, ""
-    by_name = {pattern.rsplit("/", 1)[0]: handler for pattern, handler in handlers if fnmatch(path.name, pattern.rsplit("/", 1)[-1])}
+    split = [(*pattern.rsplit("/", 1), handler) for pattern, handler in handlers]
+    if parts[-2] in {folder for folder, _, _ in split}:
+        return None, "no handler"
+    # A bare wildcard says nothing about a file's name.
+    by_name = {folder: handler for folder, name, handler in split if not name.startswith("*") and fnmatch(path.name, name)}
     if len(by_name) == 1:
         return next(iter(by_name.values())), ""
     return None, f"name fits several systems ({', '.join(sorted(by_name))}): put it in a folder of that name" if by_name else "no handler"
