@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, NamedTuple
+from typing import TYPE_CHECKING, Annotated, NamedTuple, cast
 
 import typer
 
@@ -99,6 +99,7 @@ def _run(settings: Settings, wanted: _Wanted, quiet: bool) -> int:
     from contextlib import ExitStack
 
     from pose_rt.io.draw import Style, draw_frame
+    from pose_rt.io.draw.style import Layout
     from pose_rt.io.sinks.jsonl import JsonlSink
     from pose_rt.io.sinks.npz import NpzSink
     from pose_rt.io.sinks.video import VideoSink
@@ -124,7 +125,7 @@ def _run(settings: Settings, wanted: _Wanted, quiet: bool) -> int:
             stack.callback(sinks[-1].close)
         notes: list[str] = []
         if wanted.out is not None:
-            style = Style(layout=wanted.layout, kpt_thr=wanted.kpt_thr)
+            style = Style(layout=cast(Layout, wanted.layout), kpt_thr=wanted.kpt_thr)
             video_sink = VideoSink(
                 wanted.out, source.info, lambda packet: draw_frame(packet, style), overwrite=wanted.overwrite, audio_from=wanted.source
             )
