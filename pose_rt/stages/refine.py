@@ -16,6 +16,8 @@ MODES = ("sampling-argmax", "mediapipe", "none")
 WINDOW = 11
 """Cells of the 64 x 64 map, each way, that take part in the expectation. Of 9, 11, 15 and 19 the steadier half on still joints (all are
 within 3 %), wide enough for the spread of a vague joint."""
+_HARD = 0.05
+"""Temperature at which a relaxed draw is all but a single cell, so that draws spread as the density does."""
 _JOINTS = BLAZEPOSE33.num_joints
 
 
@@ -83,7 +85,7 @@ class Refine:
         for person, track in enumerate(heatmaps.track.tolist()):
             density = -2.0 * np.logaddexp(np.float32(0.0), -logits[person])
             drawn, _, _, _ = ops.sample_coordinates(
-                np.ascontiguousarray(density, np.float32), self.samples, seed=self.seed, frame=frame, track=track,
+                np.ascontiguousarray(density, np.float32), self.samples, temperature=_HARD, seed=self.seed, frame=frame, track=track,
                 window=(points[person] * np.float32(size), WINDOW),
             )  # fmt: skip
             spread[person] = np.sqrt(drawn.var(1, ddof=1).mean(-1)) / size

@@ -45,7 +45,9 @@ def slow_conv(x: np.ndarray, kernel: np.ndarray, stride: int, pad: tuple[int, in
 
 
 @pytest.mark.parametrize("depthwise", [False, True])
-@pytest.mark.parametrize(("size", "kernel", "stride", "pad"), [(8, 3, 1, (1, 1)), (8, 3, 2, (0, 1)), (7, 3, 2, (1, 1)), (8, 5, 2, (1, 2)), (8, 2, 2, (0, 0))])
+@pytest.mark.parametrize(
+    ("size", "kernel", "stride", "pad"), [(8, 3, 1, (1, 1)), (8, 3, 2, (0, 1)), (7, 3, 2, (1, 1)), (8, 5, 2, (1, 2)), (8, 2, 2, (0, 0))]
+)
 def test_convolution_with_same_padding_and_relu6(size: int, kernel: int, stride: int, pad: tuple[int, int], depthwise: bool) -> None:
     rng = np.random.default_rng(size * kernel + stride)
     # Small whole numbers: sums are exact in float32 and weights in float16.
