@@ -40,7 +40,7 @@ def fit_extension(gt: Tensor, observed: Tensor) -> Tensor:
     return torch.cat([weights, 1 - weights.sum(1, keepdim=True)], dim=1).float()
 
 
-def fit_basis(windows: WindowSampler, config: DHMPConfig, count: int = 3000) -> Basis:
+def fit_basis(windows: WindowSampler, config: DHMPConfig, count: int) -> Basis:
     """Fit on `count` augmented training windows (a step no training run reaches); the scale is the root of the residual's RMS, half
     way between raw and whitened coefficients."""
     gt, observed = prepare(*windows.batch(count, 2**31), config.canonical)

@@ -31,15 +31,17 @@ class Stage2Weights:
     """Weights of the sampler's loss terms; `hinge_m` is the distance between whole futures below which a pair is pushed apart.
 
     `finished`: the losses see the futures after `FinishStep` (continuity, bone lengths), as they are used; the published ones see
-    the decoder's output. `limb` keeps the decoder's own bone lengths. Both are off in the published arithmetic.
+    the decoder's output. `angle` keeps the joints of the pushed-apart futures within their limits (on every `angle_every`-th frame).
+    Both are off in the published arithmetic.
     """
 
-    kl: float = 0.5
+    kl: float = 2.0
     best: float = 40.0
-    hinge: float = 20.0
-    hinge_m: float = 8.0
+    hinge: float = 100.0
+    hinge_m: float = 10.0
     hinge_group: int | None = None
-    limb: float = 200.0
+    angle: float = 200.0
+    angle_every: int = 20
     finished: bool = True
 
 
@@ -48,8 +50,8 @@ REFERENCE_STAGE1 = {
     "humaneva": Stage1Weights(1.0, 1000.0, 0.05, 100.0, 1000.0, 100.0, history_added=True, angle_every=1),
 }
 REFERENCE_STAGE2 = {
-    "h36m": Stage2Weights(0.5, 40.0, 20.0, 25.0, hinge_group=25, limb=0.0, finished=False),
-    "humaneva": Stage2Weights(0.1, 25.0, 100.0, 20.0, hinge_group=25, limb=0.0, finished=False),
+    "h36m": Stage2Weights(0.5, 40.0, 20.0, 25.0, hinge_group=25, angle=0.0, finished=False),
+    "humaneva": Stage2Weights(0.1, 25.0, 100.0, 20.0, hinge_group=25, angle=0.0, finished=False),
 }
 """The published weights and arithmetic, by data set."""
 

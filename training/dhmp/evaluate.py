@@ -51,7 +51,9 @@ def baselines(history: np.ndarray, frames: int) -> dict[str, np.ndarray]:
     return {"zero velocity": still, "constant velocity": still + steps * (history[-1] - history[-2])}
 
 
-def measure(predict: Predict, windows: Windows, meta: dict[str, Any], k: int = 50, seed: int = 0, quiet: bool = False) -> dict[str, Any]:
+def measure(
+    predict: Predict, windows: Windows, meta: dict[str, Any], k: int = 50, seed: int = 0, quiet: bool = False
+) -> dict[str, Any]:
     """Every figure of the report, averaged over the windows of one data set."""
     rate, frames = meta["rate_hz"], windows.truth.shape[1]
     columns = {ms: min(round(ms * rate / 1000), frames) - 1 for ms in HORIZONS_MS}
@@ -91,7 +93,8 @@ def measure(predict: Predict, windows: Windows, meta: dict[str, Any], k: int = 5
         "bone_length_error_percent": round(float(np.mean(sums["bone_percent"])), 2),
         "first_frame_jump_mm": round(float(np.mean(sums["jump"])), 2),
         "error_mm": {
-            name: dict(zip(map(str, columns), np.mean(rows, 0, dtype=np.float64).round(1).tolist(), strict=True)) for name, rows in at.items()
+            name: dict(zip(map(str, columns), np.stack(rows).astype(np.float64).mean(0).round(1).tolist(), strict=True))
+            for name, rows in at.items()
         },
     }  # fmt: skip
 

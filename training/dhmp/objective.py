@@ -68,7 +68,7 @@ def stage2_objective(
     coefficients: Tensor,
     eps: Tensor,
     weights: Stage2Weights,
-    parents: Sequence[int],
+    limits: Limits,
 ) -> Terms:
     """Every term and the total ("all") of the sampler; the CVAE is frozen.
 
@@ -77,6 +77,7 @@ def stage2_objective(
         coefficients: (B, K, M).
         eps: (B, z), one draw an observation, shared by its K futures.
         finish: used when `weights.finished`.
+        limits: used when `weights.angle` is not 0.
     """
     history = observed.shape[-1]
     extended = dct.extend(observed)
@@ -95,9 +96,10 @@ def stage2_objective(
         "kl": losses.kl(mean, logvar),
     }
     total = terms["ade"] * weights.best + terms["hinge"] * weights.hinge + terms["kl"] * weights.kl
-    if weights.limb > 0:
-        terms["limblen"] = losses.limb_length(motion, gt, parents)
-        total = total + terms["limblen"] * weights.limb
+    if weights.angle > 0:
+        poses = futures[..., :: weights.angle_every].transpose(-1, -2).flatten(0, -2)
+        terms["angle"] = valid_angle(poses, limits)
+        total = total + terms["angle"] * weights.angle
     return {"all": total, **terms}
 
 

@@ -101,7 +101,7 @@ class Trainer:
         uniform = torch.rand(gt.shape[0], c.k, c.model.bases, generator=generator)
         coefficients = gumbel_coefficients(uniform, c.model.temperature)
         return stage2_objective(
-            self.network, self.cvae, self.dct, self.finish, gt, observed, coefficients, eps, c.stage2, PARENTS
+            self.network, self.cvae, self.dct, self.finish, gt, observed, coefficients, eps, c.stage2, self.limits
         )  # fmt: skip
 
     def train_step(self, gt: Tensor, observed: Tensor, generator: torch.Generator) -> dict[str, float]:
@@ -230,10 +230,13 @@ def main(argv: list[str] | None = None) -> int:
     windows = WindowSampler(
         root_relative(load_clips(a.data, "train")), config.model.history, config.model.future, Augmentation(), a.seed + 10 * a.stage
     )
-    basis = fit_basis(windows, config.model) if a.stage == 1 else None
+    resume = a.out / f"stage{a.stage}.pt"
+    basis = None
+    if a.stage == 1:
+        basis = load_networks(resume).basis if a.resume else fit_basis(windows, config.model, min(3000, a.samples))
     trainer = Trainer(config, basis, stage1=a.stage1 or a.out / "stage1.pt")
     if a.resume:
-        trainer.restore(a.out / f"stage{a.stage}.pt")
+        trainer.restore(resume)
     try:
         run(trainer, windows)
     except KeyboardInterrupt:

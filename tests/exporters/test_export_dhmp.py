@@ -1,0 +1,59 @@
+"""The exported forecaster: same numbers, free numbers of people and futures, metadata, refusal of what is no forecaster."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+onnx = pytest.importorskip("onnx")
+
+from exporters.dhmp import export, main, trial_inputs  # noqa: E402
+from exporters.report import run_onnx  # noqa: E402
+from pose_rt.core.skeleton import H36M17  # noqa: E402
+from pose_rt.models.dhmp import Basis, DHMPConfig, Forecaster, build_cvae, build_sampler  # noqa: E402
+from training.common import checkpoint  # noqa: E402
+
+CONFIG = DHMPConfig(hidden=8, z=4, sampler_hidden=8, base_dim=4, bases=5, dct_n=8)
+
+
+@pytest.fixture(scope="module")
+def network() -> Forecaster:
+    torch.manual_seed(0)
+    basis = Basis.blank(CONFIG.nodes, CONFIG.history, CONFIG.frames, CONFIG.dct_n)
+    return Forecaster(CONFIG, H36M17.parents or (), build_cvae(CONFIG), build_sampler(CONFIG), basis).eval()
+
+
+def test_graph_gives_the_networks_numbers(network: Forecaster, tmp_path: Path) -> None:
+    out = tmp_path / "forecaster.onnx"
+    parity = export(network, out)
+    assert parity.ok, parity
+    model = onnx.load(out)
+    assert model.opset_import[0].version == 17
+    meta = json.loads({p.key: p.value for p in model.metadata_props}["pose_rt"])
+    sizes = {"history": 25, "future": 100, "rate_hz": 50, "bases": 5, "z": 4}
+    assert meta == {"kind": "dhmp", **sizes, "temperature": 0.85, "skeleton": "h36m17"}
+    for people, k in ((1, 1), (4, 2), (2, 11)):
+        futures = run_onnx(out, trial_inputs(CONFIG, people, k, 9))[0]
+        assert futures.shape == (people, k, 100, 17, 3) and futures.dtype == np.float32
+        assert np.abs(futures[..., 0, :]).max() == 0
+
+
+def test_half_stored_weights_stay_near(network: Forecaster, tmp_path: Path) -> None:
+    parity = export(network, tmp_path / "half.onnx", half=True)
+    assert parity.ok and parity.max_abs > 0
+
+
+def test_command_line(network: Forecaster, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    basis = {"extension": network.dct.extension, "scale": torch.ones(CONFIG.dct_n)}
+    stage1 = {"config": CONFIG.to_dict(), "model": network.cvae.state_dict(), "basis": basis}
+    checkpoint.save(tmp_path / "stage1.pt", stage1)
+    checkpoint.save(tmp_path / "stage2.pt", {**stage1, "model": network.sampler.state_dict(), "cvae": network.cvae.state_dict()})
+    out = tmp_path / "out" / "f.onnx"
+    assert main([str(tmp_path / "stage2.pt"), "--out", str(out)]) == 0
+    assert json.loads(out.with_suffix(".json").read_text())["parity"][0]["output"] == "futures"
+    assert main([str(tmp_path / "stage1.pt"), "--out", str(out)]) == 1
+    assert "stage 2" in capsys.readouterr().err
+    (tmp_path / "text.pt").write_text("no checkpoint")
+    assert main([str(tmp_path / "text.pt"), "--out", str(out)]) == 1
