@@ -14,7 +14,7 @@ import time
 import warnings
 from collections import defaultdict, deque
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from queue import SimpleQueue
 from types import FrameType
@@ -236,7 +236,7 @@ def run(source: Source, process: Processor, sinks: Sink | Sequence[Sink], *, cap
 
 
 def _end(state: _Run, threads: Sequence[threading.Thread], sinks: Sequence[Sink], join_s: float) -> None:
-    """Join, close the source (which may free a read stuck in a driver), join again, name who is left, close the sinks."""
+    """Join, close the source (which may free a read stuck in a driver) and the sinks, join again, name who is left."""
     _join(threads, join_s)
     for close in (state.source.close, *(sink.close for sink in sinks)):
         try:
@@ -250,7 +250,9 @@ def _end(state: _Run, threads: Sequence[threading.Thread], sinks: Sequence[Sink]
 
 
 def _join(threads: Sequence[threading.Thread], join_s: float) -> None:
+    """Wait for threads that were started; a further Ctrl-C ends the waiting, not the closing that follows."""
     deadline = time.monotonic() + join_s
-    for thread in threads:
-        if thread.ident is not None:
-            thread.join(max(0.0, deadline - time.monotonic()))
+    with suppress(KeyboardInterrupt):
+        for thread in threads:
+            if thread.ident is not None:
+                thread.join(max(0.0, deadline - time.monotonic()))

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 import textwrap
+import time
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
@@ -14,8 +16,11 @@ import av
 import numpy as np
 import pytest
 
+from pose_rt.core.skeleton import BLAZEPOSE33
 from pose_rt.core.types import Frame, Packet
 from pose_rt.errors import OutputError, PoseRtError, UsageError
+from pose_rt.io.results import read_jsonl
+from pose_rt.io.sinks import JsonlSink, RunInfo
 from pose_rt.io.sinks.video import VideoSink, output_time_base
 from pose_rt.io.sources.synthetic import SyntheticSource
 from pose_rt.io.sources.video import VideoSource
@@ -232,6 +237,7 @@ def test_a_full_disk_is_one_sentence_and_leaves_nothing_half_written(tmp_path: P
     name = {"video": "out.mp4", "jsonl": "out.jsonl", "npz": "out.npz"}[kind]
     done = subprocess.run([sys.executable, "-c", script, kind, str(tmp_path / name)], capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr
+    assert done.stderr == ""
     assert "cannot be written: the file grew too large; free some space" in done.stdout
     left = list(tmp_path.iterdir())
     if kind == "jsonl":
@@ -240,9 +246,24 @@ def test_a_full_disk_is_one_sentence_and_leaves_nothing_half_written(tmp_path: P
         assert left == []
 
 
-def test_an_interrupted_file_plays(tmp_path: Path) -> None:
-    write_synthetic(tmp_path / "out.mp4", frames=3).close()
-    assert len(list(VideoSource(tmp_path / "out.mp4"))) == 3
+def test_ctrl_c_leaves_a_video_and_lines_of_the_same_frames(tmp_path: Path) -> None:
+    clip = write_clip(tmp_path / "in.mp4", frames=300, audio="aac")
+    source = VideoSource(clip)
+
+    def press(packet: Packet) -> Packet:
+        if packet.frame.index == 40:
+            os.kill(os.getpid(), signal.SIGINT)
+        time.sleep(0.001)
+        return packet
+
+    video = VideoSink(tmp_path / "out.mp4", source.info, plain, audio_from=clip)
+    lines = JsonlSink(tmp_path / "out.jsonl", RunInfo(str(clip), source.info.fps, 64, 48, BLAZEPOSE33))
+    report = run(source, each(press), [video, lines])
+    assert report.interrupted and 40 < report.written < 300
+    assert len(times(tmp_path / "out.mp4")) == len(list(VideoSource(tmp_path / "out.mp4"))) == report.written
+    assert len(read_jsonl(tmp_path / "out.jsonl").frames) == report.written
+    sound = packets(tmp_path / "out.mp4", "audio")
+    assert abs(sound[-1][0] - times(tmp_path / "out.mp4")[-1]) < Fraction(1, 15)  # the sound ends with the picture
 
 
 def test_a_failing_picture_keeps_what_was_written(tmp_path: Path) -> None:

@@ -42,8 +42,10 @@ class AudioCopy:
         self._waiting: tuple[MediaPacket, int] | None = None
 
     def _add(self, stream: AudioStream, kind: str) -> None:
-        codec = stream.codec_context.codec.canonical_name if stream.codec_context is not None else "an unknown format"
-        if codec in _PLAYABLE or (kind == "matroska" and stream.codec_context is not None):
+        context = stream.codec_context
+        codec = context.codec.canonical_name if context is not None else "an unknown format"
+        described = context is not None and context.sample_rate > 0 and context.layout.nb_channels > 0
+        if described and (codec in _PLAYABLE or kind == "matroska"):
             try:
                 self._streams[stream.index] = self._output.add_stream_from_template(stream)
                 return

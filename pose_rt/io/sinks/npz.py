@@ -114,7 +114,7 @@ class NpzSink:
                 self._put("frame", packet.frame.index)
                 self._put("pts_s", packet.frame.media_ns / 1e9)
                 self._put("offsets", self._rows)
-        except BaseException:
+        except Exception:
             self._closed = True
             self._drop()
             raise

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from fractions import Fraction
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import av
 import av.error
 import cv2
 import numpy as np
+from av.container import OutputContainer
 from av.packet import Packet as MediaPacket
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
@@ -25,7 +27,12 @@ from .base import PartFile, check_output_path, write_errors
 
 _MIN_TICKS, _MAX_TICKS = 10_000, 10_000_000  # a second
 _ORIGIN = Fraction(1, 1_000_000)  # FFmpeg gives the start of a file in whole microseconds
+_CODE_POINTS = (range(1, 13), range(1, 19), range(1, 13))  # primaries, transfer, matrix that x264 writes; 3 is reserved, 2 unknown
 _CONTAINERS = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska"}
+
+
+def _known(value: int, allowed: range) -> int:
+    return value if value in allowed and value != 3 else 2
 
 
 def output_time_base(info: SourceInfo) -> Fraction:
@@ -86,6 +93,8 @@ class VideoSink:
         self._threads = threads
         self._base = output_time_base(info)
         self._part: PartFile | None = None
+        self._container: OutputContainer | None = None
+        self._audio: AudioCopy | None = None
         self._closed = False
 
     def write(self, packet: Packet) -> None:
@@ -101,11 +110,11 @@ class VideoSink:
         picture.pts, picture.time_base = pts, self._base
         self._last_pts = pts
         try:
-            with write_errors(self.path):
+            with self._errors():
                 self._mux(self._stream.encode(picture))
                 if self._audio is not None:
                     self._audio.copy_until(packet.frame.media_ns)
-        except BaseException:
+        except Exception:
             self._abandon()
             raise
         self.frames += 1
@@ -115,16 +124,16 @@ class VideoSink:
         if self._closed:
             return
         self._closed = True
-        part = self._part
-        if part is None:
+        part, container = self._part, self._container
+        if part is None or container is None:
             return
         try:
-            with write_errors(self.path):
+            with self._errors():
                 self._mux(self._stream.encode(None))
                 if self._audio is not None:
                     self._audio.copy_rest(self._origin_ns + round((self._last_pts * self._base + 1 / self._info.fps) * NS))
                     self._audio.close()
-                self._container.close()
+                container.close()
             part.commit()
         except BaseException:
             part.discard()
@@ -133,10 +142,13 @@ class VideoSink:
     def _abandon(self) -> None:
         """Leave nothing behind after a failed write."""
         self._closed = True
-        if self._part is not None:
-            self._part.discard()
         if self._audio is not None:
             self._audio.close()
+        if self._container is not None:
+            with suppress(av.error.FFmpegError, OSError):  # the disk may still be full
+                self._container.close()
+        if self._part is not None:
+            self._part.discard()
 
     def _open(self, image: np.ndarray, packet: Packet) -> None:
         check_array("the drawn picture", image, ("h", "w", 3), np.uint8)
@@ -147,31 +159,57 @@ class VideoSink:
         self._shape = (height, width, 3)
         self._last_pts = -1
         self._origin_ns = packet.frame.media_ns if self._info.start_s > 0 else 0
-        self._audio: AudioCopy | None = None
         self._part = PartFile(self.path)
         try:
-            with write_errors(self.path):
-                kind = _CONTAINERS[self.path.suffix.lower()]
-                # The edit that delays a late first frame is counted in the movie's ticks: make them as fine as the track's.
-                options = {} if kind == "matroska" else {"movflags": "+faststart", "movie_timescale": str(self._base.denominator)}
-                self._container = av.open(f"file:{self._part.temporary}", "w", format=kind, container_options=options)
-                self._stream = self._add_video(width + width % 2, height + height % 2)
-                if self._audio_from is not None:
-                    self._audio = AudioCopy(Path(self._audio_from), self._container, kind, self._origin_ns, self.notes)
+            with self._errors():
+                try:
+                    self._start(self._audio_from)
+                except av.error.FFmpegError as error:
+                    if self._audio is None or isinstance(error, OSError):
+                        raise
+                    self._audio.close()
+                    self._audio = None
+                    self.notes.append(f"the sound cannot be copied and was left out ({error.strerror})")
+                    self._start(None)
         except BaseException:
-            self._closed = True
-            self._part.discard()
+            self._abandon()
             raise
 
-    def _add_video(self, width: int, height: int) -> VideoStream:
-        stream = self._container.add_stream("libx264", rate=self._info.fps, options=self._options)
+    def _start(self, audio_from: str | Path | None) -> None:
+        """Open the container, add its streams and write its header."""
+        assert self._part is not None
+        kind = _CONTAINERS[self.path.suffix.lower()]
+        # The edit that delays a late first frame is counted in the movie's ticks: make them as fine as the track's.
+        options = {} if kind == "matroska" else {"movflags": "+faststart", "movie_timescale": str(self._base.denominator)}
+        container = av.open(f"file:{self._part.temporary}", "w", format=kind, container_options=options)
+        self._container = container
+        self._stream = self._add_video(container, self._shape[1] + self._shape[1] % 2, self._shape[0] + self._shape[0] % 2)
+        if audio_from is not None:
+            self._audio = AudioCopy(Path(audio_from), container, kind, self._origin_ns, self.notes)
+        container.start_encoding()
+
+    @contextmanager
+    def _errors(self) -> Iterator[None]:
+        with write_errors(self.path):
+            try:
+                yield
+            except av.error.FFmpegError as error:
+                if isinstance(error, OSError):
+                    raise
+                raise OutputError(
+                    f"'{self.path}' cannot be encoded ({error.strerror})", "try another ending such as .mkv, or --duration"
+                ) from error
+
+    def _add_video(self, container: OutputContainer, width: int, height: int) -> VideoStream:
+        stream = container.add_stream("libx264", rate=self._info.fps, options=self._options)
         context = stream.codec_context
         context.width, context.height, context.pix_fmt = width, height, "yuv420p"
         context.time_base = self._base
         context.thread_count = self._threads
         context.color_range = 1
         if self._info.color is not None:
-            context.color_primaries, context.color_trc, context.colorspace = self._info.color
+            tags = (_known(v, allowed) for v, allowed in zip(self._info.color, _CODE_POINTS, strict=True))
+            context.color_primaries, context.color_trc, context.colorspace = tags
         if self._info.pixel_aspect != 1 and self._shape[:2] == (self._info.height, self._info.width):
             context.sample_aspect_ratio = self._info.pixel_aspect
         return stream
@@ -185,6 +223,7 @@ class VideoSink:
         return max(self._last_pts + 1, ns_to_ticks(round(time * NS), self._base))
 
     def _mux(self, packets: Sequence[MediaPacket]) -> None:
+        assert self._container is not None
         step = max(1, round(1 / self._info.fps / self._base))
         for packet in packets:
             if not packet.duration:
