@@ -32,10 +32,12 @@ def list_models(context: typer.Context) -> None:
 @app.command("add")
 def add(
     file: Annotated[Path, typer.Argument(help="ONNX file made by `python -m exporters`.")],
-    name: Annotated[str | None, typer.Option(help="Name to use it by; default: the file's name.")] = None,
+    name: Annotated[str | None, typer.Option(help="Name to use it by; a model of this release keeps its own.")] = None,
+    like: Annotated[str | None, typer.Option(help="The model whose input, output and preprocessing it shares.")] = None,
+    licence: Annotated[str, typer.Option(help="Licence of its weights.")] = "not stated",
 ) -> None:
     """Copy a model into the user's zoo (verified, then moved into place)."""
     from pose_rt import zoo
 
-    entry = zoo.add(file, name=name)
+    entry = zoo.add(file, name=name, like=like, licence=licence)
     typer.echo(f"added {entry.name} ({entry.bytes / 1e6:.1f} MB, sha256 {entry.sha256[:12]})")

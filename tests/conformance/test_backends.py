@@ -119,6 +119,13 @@ def test_a_value_that_is_not_finite_is_a_model_error(backend: Backend, bad: floa
     assert np.isfinite(backend.run(feeds())["y"]).all()
 
 
+@pytest.mark.filterwarnings("error")
+def test_large_finite_values_are_not_suspicious(backend: Backend) -> None:
+    given = feeds()
+    given["x"][:] = 1.5e38
+    assert np.isfinite(backend.run(given)["s"]).all()
+
+
 def test_close_is_safe_twice_and_final(backend: Backend) -> None:
     backend.close()
     backend.close()
