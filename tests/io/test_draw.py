@@ -114,6 +114,13 @@ def test_any_number_of_hypotheses_and_futures(layout: str, hypotheses: int, futu
     assert draw_frame(make_packet(hypotheses=hypotheses, futures=futures, steps=steps), Style(layout=layout)).any()
 
 
+def test_person_without_a_known_joint_leaves_the_scene_empty() -> None:
+    packet, nobody = make_packet(futures=0, hypotheses=0), make_packet(people=0, futures=0, hypotheses=0)
+    assert packet.pose is not None
+    unknown = with_pose(packet, joints_m=np.full_like(packet.pose.joints_m, np.nan))
+    np.testing.assert_array_equal(draw_frame(unknown, Style(layout="3d")), draw_frame(nobody, Style(layout="3d")))
+
+
 @pytest.mark.parametrize("shift", [(-5000, 0), (5000, 0), (0, -5000), (0, 5000)])
 def test_person_out_of_the_picture_leaves_it_unchanged(shift: tuple[int, int]) -> None:
     packet = make_packet()

@@ -84,6 +84,8 @@ def _draw_rings(image: np.ndarray, pose: Pose3D, places: np.ndarray, view: View,
     """Draw a circle on the floor around each person in the person's colour, with the id where there are several."""
     thickness = max(1, round(0.008 * view.pixels_per_m))
     for person in range(len(pose.track)):
+        if not drawable(pose.joints_m[person]).any():
+            continue
         track = int(pose.track[person])
         xy, _ = view.project(_RING_M + places[person] * _FLAT)
         polylines(image, xy[None], pool_colour(style, 0.75, style.accent(track)), thickness)
