@@ -81,6 +81,11 @@ class Pipeline:
                 )
             self._close = undo.pop_all()
 
+    @property
+    def future_step_s(self) -> float | None:
+        """Time between two frames of a future, None without futures."""
+        return None if self._forecast is None else self._forecast.step_ns / 1e9
+
     def __call__(self, packet: Packet) -> Sequence[Packet]:
         for stage in self._front:
             packet = stage(packet)

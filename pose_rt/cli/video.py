@@ -25,6 +25,7 @@ def video(
     save_hypotheses: Annotated[bool, typer.Option("--save-hypotheses", help="Keep every 3D hypothesis in the data files.")] = False,
     save_futures: Annotated[bool, typer.Option("--save-futures", help="Keep the futures in the data files.")] = False,
     layout: Annotated[str, typer.Option(help="overlay (inset in the picture), side (panel beside it) or 3d.")] = "overlay",
+    inset: Annotated[str, typer.Option(help="Corner of the inset: top-left, top-right, bottom-left, bottom-right.")] = "top-right",
     start: Annotated[float, typer.Option(min=0.0, help="Begin at this second of the input.")] = 0.0,
     duration: Annotated[float | None, typer.Option(min=0.0, help="Process this many seconds.")] = None,
     max_frames: Annotated[int | None, typer.Option(min=1, help="Process at most this many frames.")] = None,
@@ -69,7 +70,7 @@ def video(
     if len({p.resolve() for p in outputs}) != len(outputs):
         raise UsageError("two outputs have the same name", "give each its own file")
     wanted = _Wanted(
-        source, out, save_json, save_npz, save_hypotheses, save_futures, layout, kpt_thr, start, duration, max_frames, overwrite
+        source, out, save_json, save_npz, save_hypotheses, save_futures, layout, inset, kpt_thr, start, duration, max_frames, overwrite
     )
     return _run(settings, wanted, quiet)
 
@@ -84,6 +85,7 @@ class _Wanted(NamedTuple):
     save_hypotheses: bool
     save_futures: bool
     layout: str
+    inset: str
     kpt_thr: float
     start: float
     duration: float | None
@@ -99,7 +101,7 @@ def _run(settings: Settings, wanted: _Wanted, quiet: bool) -> int:
     from contextlib import ExitStack
 
     from pose_rt.io.draw import Style, draw_frame
-    from pose_rt.io.draw.style import Layout
+    from pose_rt.io.draw.style import Corner, Layout
     from pose_rt.io.sinks.jsonl import JsonlSink
     from pose_rt.io.sinks.npz import NpzSink
     from pose_rt.io.sinks.video import VideoSink
@@ -125,7 +127,7 @@ def _run(settings: Settings, wanted: _Wanted, quiet: bool) -> int:
             stack.callback(sinks[-1].close)
         notes: list[str] = []
         if wanted.out is not None:
-            style = Style(layout=cast(Layout, wanted.layout), kpt_thr=wanted.kpt_thr)
+            style = Style(layout=cast(Layout, wanted.layout), inset_corner=cast(Corner, wanted.inset), kpt_thr=wanted.kpt_thr)
             video_sink = VideoSink(
                 wanted.out, source.info, lambda packet: draw_frame(packet, style), overwrite=wanted.overwrite, audio_from=wanted.source
             )
@@ -158,7 +160,7 @@ def run_info(info: SourceInfo, settings: Settings, pipeline: Pipeline) -> RunInf
         skeleton3d=H36M17 if settings.lift else None,
         camera=asdict(pipeline.camera) if settings.lift else None,
         models={stage: {"name": entry.name, "sha256": entry.sha256} for stage, entry in pipeline.models.items()},
-        settings=settings.as_dict(),
+        settings={**settings.as_dict(), "future_step_s": pipeline.future_step_s},
     )
 
 
