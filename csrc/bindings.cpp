@@ -13,6 +13,7 @@
 #include "arrays.hpp"
 #include "dispatch.hpp"
 #include "ops.hpp"
+#include "philox.hpp"
 
 #ifdef POSE_RT_HAS_CUDA
 #include "cuda_memory.hpp"
@@ -235,6 +236,10 @@ py::tuple sample_coordinates(const py::object& heatmap_in, const py::object& sam
     finite("window centres", centres);
     rows = cols = op.window = odd("window size", pair[1]);
   }
+  if (heatmap.cuda && (rows > cuda::kMaxAxis || cols > cuda::kMaxAxis)) {
+    refuse("heatmap: got " + std::to_string(rows) + "x" + std::to_string(cols) +
+           " cells on the device, wanted at most 1024 a side; copy it to the host");
+  }
   draws(sizes['J'], op.samples, rows * cols);
   if (!noise.is_none()) {
     const auto pair = noise.cast<py::tuple>();
@@ -326,6 +331,9 @@ py::object blend_bases(const py::object& bases_in, const py::object& weights_in,
     same_device("weights", weights, "bases", bases);
     finite("weights", weights);
     op.k = sizes['K'];
+  }
+  if (bases.cuda && sizes['M'] > cuda::kMaxBases) {
+    refuse("bases: got " + std::to_string(sizes['M']) + " bases on the device, wanted at most 4096; copy them to the host");
   }
   const Array out = output("out", out_in, Type::kFloat32, {sizes['N'], op.k, sizes['D']}, bases.cuda, stream);
   if (out.size != 0) {
@@ -548,13 +556,19 @@ py::object one_euro(const py::object& x_in, const py::object& previous, const py
   return out.keep;
 }
 
-py::array random_words(const py::object& first, const py::object& n, const py::object& seed, const py::object& frame, const py::object& track,
-                       const py::object& stream) {
+py::array random_words(const py::object& first, const py::object& n, const py::object& seed, const py::object& frame,
+                       const py::object& track, const py::object& stream) {
   py::array_t<std::uint32_t> out(static_cast<py::ssize_t>(count("n", n)));
   const std::int64_t start = whole("first", first, 0, (std::int64_t{1} << 34) - out.size() + 1);
   const Address from = address(seed, frame, track, whole("stream", stream, 0, std::int64_t{1} << 32));
   cpu().random_words(out.mutable_data(), static_cast<std::uint64_t>(start), out.size(), from);
   return out;
+}
+
+// The one-counter Philox that the CUDA kernels use, compiled for the host.
+py::tuple philox_block(std::uint32_t c0, std::uint32_t c1, std::uint32_t c2, std::uint32_t c3, std::uint64_t seed) {
+  const PhiloxWords words = philox(c0, c1, c2, c3, seed);
+  return py::make_tuple(words.of[0], words.of[1], words.of[2], words.of[3]);
 }
 
 py::tuple cuda_status() {
@@ -583,6 +597,7 @@ PYBIND11_MODULE(_core, m) {
   m.def("use_isa", [](const std::string& name) { use_isa(name); });
   m.def("cuda_status", cuda_status);
   m.def("random_words", random_words);
+  m.def("philox_block", philox_block);
   m.def("gumbel_softmax", gumbel_softmax);
   m.def("sample_coordinates", sample_coordinates);
   m.def("refine_heatmaps", refine_heatmaps);

@@ -18,8 +18,8 @@ struct Taps {
 POSE_RT_INLINE double limit(double v, double high) { return v < -1.0 ? -1.0 : v > high ? high : v; }
 
 // Sixteen pixels from `at` on, in the order of operations of reference_frame.crop_warp, in double: the same cells.
-POSE_RT_INLINE void locate(const double* u, double vx, double vy, double cos, double sin, double cx, double cy, std::int32_t w, std::int32_t h,
-                           bool fixed, Taps& t, std::int64_t at) {
+POSE_RT_INLINE void locate(const double* u, double vx, double vy, double cos, double sin, double cx, double cy, std::int32_t w,
+                           std::int32_t h, bool fixed, Taps& t, std::int64_t at) {
   constexpr double kMagic = 6755399441055744.0;  // adding it rounds to whole numbers, half to even
   for (int i = 0; i < 16; ++i) {
     double x = limit((u[i] * cos - vx) + cx, w), y = limit((u[i] * sin + vy) + cy, h);

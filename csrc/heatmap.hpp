@@ -3,7 +3,7 @@
 
 #include <cstdint>
 
-#ifdef __CUDACC__
+#if defined(__CUDACC__)
 #define POSE_RT_BOTH __host__ __device__ inline
 #else
 #define POSE_RT_BOTH static inline

@@ -56,7 +56,9 @@ POSE_RT_INLINE float drawn_weights_as(const float* w, const float* z, std::int64
       } else {
         const F plain = load(w + start + i);
         const F weight = P == Power::kModerate ? plain * exp(set(0.0f) - exponent * log(l))
-                                               : plain / (P == Power::kHalf ? sqrt(l) : P == Power::kOne ? l : l * l);
+                                               : plain / (P == Power::kHalf  ? sqrt(l)
+                                                          : P == Power::kOne ? l
+                                                                             : l * l);
         store(out + start + i, weight);
         total = total + weight;
       }

@@ -180,6 +180,8 @@ extern const CpuOps cpu_ops;
 
 // CUDA launches on `stream` (a cudaStream_t); they throw std::runtime_error with the driver's message. Scratch pointers are not used.
 namespace cuda {
+constexpr std::int64_t kMaxAxis = 1024;   // sample_coordinates: rows or columns of a map
+constexpr std::int64_t kMaxBases = 4096;  // blend_bases: m
 void gumbel_softmax(const GumbelSoftmax& a, void* stream);
 void sample_coordinates(const SampleCoordinates& a, void* stream);
 void refine_heatmaps(const RefineHeatmaps& a, void* stream);

@@ -31,6 +31,13 @@ def test_kernels_give_the_published_answers(native: ModuleType, counter: tuple, 
     assert tuple(words) == answer
 
 
+@pytest.mark.parametrize(("counter", "key", "answer"), KNOWN)
+def test_the_one_counter_form_of_the_cuda_kernels_gives_the_published_answers(
+    native: ModuleType, counter: tuple, key: tuple, answer: tuple
+) -> None:
+    assert native.core().philox_block(*counter, key[0] | key[1] << 32) == answer
+
+
 @pytest.mark.parametrize("n", [0, 1, 3, 4, 5, 31, 32, 33, 511, 512, 513, 5000])
 def test_kernels_and_numpy_draw_the_same_words(native: ModuleType, n: int) -> None:
     address = {"seed": 2**64 - 3, "frame": 7, "track": 2**32 - 1, "stream": 3}
