@@ -105,8 +105,8 @@ def detect(rng: np.random.Generator, xy: np.ndarray, scale: np.ndarray, noise: D
     _swap_sides(rng, xy, noise.swap)
     flickering = rng.random((count, frames, 17)) < rng.choice([0.35, 1.0], (count, 1, 1))
     lost: np.ndarray = np.logical_and(rng.random((count, 1, 17)) < noise.lost, flickering)
-    legs = rng.random(count) < noise.lost_legs
-    knees_too = rng.random(count) < 0.6
+    legs: np.ndarray = np.less(rng.random(count), noise.lost_legs)
+    knees_too: np.ndarray = np.less(rng.random(count), 0.6)
     lost[..., [3, 6]] |= legs[:, None, None]
     lost[..., [2, 5]] |= (legs & knees_too)[:, None, None]
     xy[lost] = np.nan
