@@ -16,6 +16,9 @@ from pose_rt.diffusion.ddim import Predict, ddim_sample, flip_average
 from pose_rt.diffusion.schedule import cosine_schedule
 from pose_rt.errors import ModelError
 
+RUN_WINDOWS = 8
+"""Windows in one run of the network: more make nothing faster on a CPU, and their activations leave the cache and fill memory."""
+
 
 class Lifter:
     """A denoiser behind a backend, and the settings of its sampler.
@@ -95,8 +98,12 @@ class Lifter:
         repeated = np.ascontiguousarray(np.repeat(xy, self.hypotheses, 0))
 
         def predict(noisy: np.ndarray, step: int) -> np.ndarray:
-            feeds = {"xy": repeated, "noisy": noisy.astype(np.float32, copy=False), "step": np.full(len(repeated), step, self._step_dtype)}
-            return self._backend.run(feeds)["clean"]
+            clean = np.empty(noisy.shape, np.float32)
+            for start in range(0, len(repeated), RUN_WINDOWS):
+                part = slice(start, start + RUN_WINDOWS)
+                xy, y = repeated[part], noisy[part].astype(np.float32, copy=False)
+                clean[part] = self._backend.run({"xy": xy, "noisy": y, "step": np.full(len(xy), step, self._step_dtype)})["clean"]
+            return clean
 
         return predict
 
