@@ -9,9 +9,8 @@ torch = pytest.importorskip("torch")
 
 from pose_rt.core.skeleton import H36M17  # noqa: E402
 from training.dhmp import losses  # noqa: E402
-from training.dhmp.angles import COSINES, load_limits, measure_limits, valid_angle  # noqa: E402
+from training.dhmp.angles import COSINES, LIMITS, load_limits, measure_limits, valid_angle, violation_share  # noqa: E402
 from training.dhmp.config import REFERENCE_STAGE1, REFERENCE_STAGE2, published_factor, timed_factor  # noqa: E402
-from training.dhmp.train import LIMITS  # noqa: E402
 
 PARENTS = H36M17.parents or ()
 
@@ -119,6 +118,7 @@ def test_measured_limits_hold_for_all_but_the_tails() -> None:
     cosine = COSINES[16](poses)["Neck2Spine"]
     assert ((cosine < low).double().mean() - 0.05).abs() < 0.005
     assert ((cosine > high).double().mean() - 0.05).abs() < 0.005
+    assert abs(violation_share(poses, limits) - 0.1) < 0.01
 
 
 def test_bundled_limits_name_every_cosine() -> None:

@@ -12,6 +12,9 @@ from torch import Tensor
 Cosines = dict[str, Tensor]
 Limits = Mapping[str, tuple[float, float]]
 
+LIMITS = Path(__file__).with_name("valid_angles_cmu17.json")
+"""Limits measured on cmu17/train by `training.dhmp.fit_angles`."""
+
 IGNORED_BEYOND = 0.98
 """A limit this close to -1 or 1 is no limit: it is not checked."""
 
@@ -111,6 +114,13 @@ def valid_angle(pose: Tensor, limits: Limits) -> Tensor:
         if high <= IGNORED_BEYOND and bool(above.any()):
             total = total + (value[above] - high).square().mean()
     return total
+
+
+def violation_share(pose: Tensor, limits: Limits) -> float:
+    """Share of all cosines of all poses (N, 3V) that lie outside their limits."""
+    cosines = COSINES[pose.shape[-1] // 3](pose)
+    outside = [((cosines[name] < low) | (cosines[name] > high)).flatten() for name, (low, high) in limits.items()]
+    return float(torch.cat(outside).double().mean())
 
 
 def measure_limits(pose: Tensor, percentile: float = 1.0) -> dict[str, tuple[float, float]]:

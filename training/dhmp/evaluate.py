@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table
@@ -22,6 +23,7 @@ from pose_rt.core import rng as philox
 from pose_rt.core.skeleton import H36M17
 from pose_rt.metrics import diversity
 
+from .angles import LIMITS, Limits, load_limits, violation_share
 from .data import Windows, test_windows
 
 HORIZONS_MS = (80, 160, 320, 400, 560, 1000, 2000)
@@ -44,6 +46,12 @@ def joint_error(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     return 1000.0 * np.linalg.norm(a[..., 1:, :] - b[..., 1:, :], axis=-1).mean(-1)
 
 
+def limit_violations(joints: np.ndarray, limits: Limits) -> float:
+    """Percent of joint-limit checks that fail over the poses (..., 17, 3), every 10th frame."""
+    poses = np.ascontiguousarray(joints[..., 9::10, 1:, :]).reshape(-1, 48)
+    return 100 * violation_share(torch.from_numpy(poses), limits)
+
+
 def baselines(history: np.ndarray, frames: int) -> dict[str, np.ndarray]:
     """Futures (T_pred, 17, 3) that need no model: stand still, or go on with the last frame's velocity."""
     steps = np.arange(1, frames + 1, dtype=np.float32)[:, None, None]
@@ -58,8 +66,10 @@ def measure(
     rate, frames = meta["rate_hz"], windows.truth.shape[1]
     columns = {ms: min(round(ms * rate / 1000), frames) - 1 for ms in HORIZONS_MS}
     best_of = [n for n in BEST_OF if n <= k]
-    sums: dict[str, list[Any]] = {name: [] for name in ("ade", "fde", "apd", "apd10", "bone_mm", "bone_percent", "joint", "jump")}
+    names = ("ade", "fde", "apd", "apd10", "bone_mm", "bone_percent", "outside", "outside_true", "jump")
+    sums: dict[str, list[Any]] = {name: [] for name in names}
     at: dict[str, list[np.ndarray]] = {}
+    limits = load_limits(LIMITS)
     for i in track(range(len(windows.history)), "evaluating", console=Console(stderr=True), disable=quiet):
         history, truth = windows.history[i], windows.truth[i]
         weights = coefficients(i, k, meta["bases"], meta["temperature"], seed)
@@ -73,6 +83,8 @@ def measure(
         lengths, wanted = diversity.bone_lengths(futures, _PARENTS), diversity.bone_lengths(truth, _PARENTS)
         sums["bone_mm"].append(1000 * np.abs(lengths - wanted).mean())
         sums["bone_percent"].append(100 * diversity.bone_percent_error(futures, truth, _PARENTS).mean())
+        sums["outside"].append(limit_violations(futures, limits))
+        sums["outside_true"].append(limit_violations(truth, limits))
         sums["jump"].append(joint_error(futures[:, :1], history[-1:]).mean())
         joint = joint_error(futures, truth)
         rows = {
@@ -91,6 +103,8 @@ def measure(
         "apd_m": round(float(np.mean(sums["apd"])), 3), "apd_of_10_m": round(float(np.mean(sums["apd10"])), 3),
         "bone_length_error_mm": round(float(np.mean(sums["bone_mm"])), 2),
         "bone_length_error_percent": round(float(np.mean(sums["bone_percent"])), 2),
+        "joint_limits_violated_percent": round(float(np.mean(sums["outside"])), 2),
+        "joint_limits_violated_by_truth_percent": round(float(np.mean(sums["outside_true"])), 2),
         "first_frame_jump_mm": round(float(np.mean(sums["jump"])), 2),
         "error_mm": {
             name: dict(zip(map(str, columns), np.stack(rows).astype(np.float64).mean(0).round(1).tolist(), strict=True))
@@ -116,8 +130,6 @@ def load_onnx(path: Path) -> tuple[Predict, dict[str, Any]]:
 
 def load_checkpoint(path: Path) -> tuple[Predict, dict[str, Any]]:
     """A training checkpoint; after stage 1 the latent codes are drawn from the prior (`eps` itself)."""
-    import torch
-
     from pose_rt.models.dhmp import Forecaster, build_sampler
 
     from .networks import load_networks
@@ -150,7 +162,8 @@ def show(report: dict[str, Any], title: str) -> None:
     console.print(horizons)
     console.print(
         f"APD {report['apd_m']} m (of 10: {report['apd_of_10_m']}), bone length error {report['bone_length_error_mm']} mm "
-        f"({report['bone_length_error_percent']} %), jump to the first frame {report['first_frame_jump_mm']} mm"
+        f"({report['bone_length_error_percent']} %), joint limits violated {report['joint_limits_violated_percent']} % "
+        f"(truth: {report['joint_limits_violated_by_truth_percent']} %), jump to the first frame {report['first_frame_jump_mm']} mm"
     )
 
 

@@ -12,9 +12,8 @@ import torch
 from pose_rt.core.skeleton import H36M17
 from training.data.motion import load_clips
 
-from .angles import measure_limits
+from .angles import LIMITS, measure_limits
 from .data import root_relative
-from .train import LIMITS
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -34,7 +34,7 @@ from pose_rt.models.dhmp import (
 from training.common import checkpoint
 from training.data.motion import load_clips
 
-from .angles import load_limits
+from .angles import LIMITS, load_limits
 from .basis import fit_basis, prepare
 from .config import Stage1Weights, Stage2Weights, TrainConfig, published_factor, timed_factor
 from .data import Augmentation, WindowSampler, root_relative
@@ -42,7 +42,6 @@ from .networks import load_networks
 from .objective import Terms, scalars, stage1_objective, stage2_objective
 
 PARENTS = H36M17.parents or ()
-LIMITS = Path(__file__).with_name("valid_angles_cmu17.json")
 
 
 def descend(network: nn.Module, optimiser: torch.optim.Optimizer, loss: Tensor, clip: float | None) -> None:

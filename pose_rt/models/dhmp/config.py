@@ -35,7 +35,7 @@ class DHMPConfig:
     temperature: float = 0.85
     rate_hz: int = 50
     canonical: bool = True
-    blend_frames: float = 10.0
+    blend_frames: float = 15.0
 
     @property
     def frames(self) -> int:
