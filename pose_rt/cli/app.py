@@ -65,7 +65,11 @@ def run(args: list[str], *, debug: bool = False) -> int:
     except _CommandLineError as error:
         context = getattr(error, "ctx", None)
         command = context.command_path if context is not None else "pose-rt"
-        return _fail(f"{error.format_message().rstrip('.')} (see: {command} --help)", 2)  # type: ignore[attr-defined]
+        message: str = error.format_message()  # type: ignore[attr-defined]
+        if message.startswith("Usage:"):  # a command without arguments, answered with its help
+            print(message, file=sys.stderr)
+            return 2
+        return _fail(f"{message.rstrip('.')} (see: {command} --help)", 2)
     except (KeyboardInterrupt, typer.Abort):
         return _fail("interrupted", EXIT_INTERRUPTED)
     except Exception as error:

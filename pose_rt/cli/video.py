@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def video(
-    source: Annotated[Path, typer.Argument(metavar="IN.mp4", help="Video file to read.")],
+    source: Annotated[str, typer.Argument(metavar="IN.mp4", help="Video file to read.")],
     out: Annotated[Path | None, typer.Option("--out", "-o", metavar="OUT.mp4", help="Annotated H.264 video.")] = None,
     save_json: Annotated[Path | None, typer.Option(metavar="FILE.jsonl", help="Results as JSON lines, flushed frame by frame.")] = None,
     save_npz: Annotated[Path | None, typer.Option(metavar="FILE.npz", help="Results as NumPy arrays.")] = None,
@@ -78,7 +78,7 @@ def video(
 class _Wanted(NamedTuple):
     """Which part of which file, and where the results go."""
 
-    source: Path
+    source: str
     out: Path | None
     save_json: Path | None
     save_npz: Path | None
@@ -129,7 +129,11 @@ def _run(settings: Settings, wanted: _Wanted, quiet: bool) -> int:
         if wanted.out is not None:
             style = Style(layout=cast(Layout, wanted.layout), inset_corner=cast(Corner, wanted.inset), kpt_thr=wanted.kpt_thr)
             video_sink = VideoSink(
-                wanted.out, source.info, lambda packet: draw_frame(packet, style), overwrite=wanted.overwrite, audio_from=wanted.source
+                wanted.out,
+                source.info,
+                lambda packet: draw_frame(packet, style),
+                overwrite=wanted.overwrite,
+                audio_from=Path(wanted.source),
             )
             notes = video_sink.notes
             sinks.append(video_sink)
@@ -137,7 +141,7 @@ def _run(settings: Settings, wanted: _Wanted, quiet: bool) -> int:
         counter = Counter()
         sinks.append(counter)
         if not quiet:
-            sinks.append(stack.enter_context(progress_sink(source.info, wanted.source.name)))
+            sinks.append(stack.enter_context(progress_sink(source.info, Path(wanted.source).name)))
         report = run(source, pipeline, sinks)
     if not quiet:
         _summary(report, counter, wanted.outputs, [*source.notes, *notes])
