@@ -37,8 +37,8 @@ class Stage2Weights:
 
     kl: float = 2.0
     best: float = 40.0
-    hinge: float = 100.0
-    hinge_m: float = 10.0
+    hinge: float = 50.0
+    hinge_m: float = 7.0
     hinge_group: int | None = None
     angle: float = 200.0
     angle_every: int = 20
