@@ -16,6 +16,7 @@ from training.common import checkpoint  # noqa: E402
 from training.common.budget import Cosine  # noqa: E402
 from training.common.ema import Ema  # noqa: E402
 from training.d3dp import train  # noqa: E402
+from training.d3dp.against_mediapipe import trailing_windows  # noqa: E402
 from training.d3dp.calibrate import coverage, fit_sigma, spread_of  # noqa: E402
 from training.d3dp.config import TrainConfig, published  # noqa: E402
 from training.d3dp.evaluate import at_lookahead  # noqa: E402
@@ -225,3 +226,11 @@ def test_lookahead_counts_back_from_the_newest_frame() -> None:
     poses = np.arange(9, dtype=np.float32)[None, :, None, None] * np.ones((1, 9, 17, 3), np.float32)
     for lookahead, want in ((0, 8.0), (4, 7.0), (3, 7.25), (13, 4.75), (32, 0.0)):
         np.testing.assert_allclose(at_lookahead(poses, lookahead, 4, 1), want)
+
+
+def test_trailing_windows_end_at_their_frame_at_the_models_rate() -> None:
+    time = np.arange(40)[:, None, None] / 30.0 * np.ones((40, 17, 2))
+    windows, ends = trailing_windows(time, 30.0, 9, 12.5)
+    assert ends[0] == 20  # 8 steps of 80 ms are 19.2 frames
+    np.testing.assert_allclose(windows[:, -1, 0, 0], ends / 30.0)
+    np.testing.assert_allclose(np.diff(windows[..., 0, 0], axis=1), 0.08)
