@@ -583,6 +583,10 @@ py::tuple cuda_status() {
 
 }  // namespace
 
+#ifdef POSE_RT_PLANTED_BUGS
+void define_planted_bugs(py::module_& m);  // tests/planted_bugs.cpp
+#endif
+
 }  // namespace pose_rt
 
 PYBIND11_MODULE(_core, m) {
@@ -610,5 +614,8 @@ PYBIND11_MODULE(_core, m) {
   use_isa(std::getenv("POSE_RT_ISA") == nullptr ? "" : std::getenv("POSE_RT_ISA"));
 #ifdef POSE_RT_HAS_CUDA
   define_device_array(m);
+#endif
+#ifdef POSE_RT_PLANTED_BUGS
+  define_planted_bugs(m);
 #endif
 }

@@ -62,14 +62,14 @@ void marginals(const float* p, std::int64_t rows, std::int64_t cols, float* px, 
 // Kernel draws [first, first + n): uniforms, or normals by Box-Muller on words (2i, 2i + 1).
 const float* kernel_draws(Basis basis, Words& words, std::uint64_t first, std::int64_t n, float* buffer, float* normals) {
   const std::int64_t skip = basis == Basis::kGaussian ? static_cast<std::int64_t>(first % 2) : 0;
-  for (std::int64_t start = 0; start < n + skip; start += kWordChunk) {
-    const std::int64_t count = n + skip - start < kWordChunk ? n + skip - start : kWordChunk;
-    const std::uint32_t* word =
-        words.take(first - static_cast<std::uint64_t>(skip) + static_cast<std::uint64_t>(start), count + (count % 2));
-    for (std::int64_t i = 0; i < count + (count % 2); i += 16) store(buffer + start + i, to_uniform(load(word + i)));
+  const std::int64_t total = (n + skip + 31) / 32 * 32;  // whole packs of pairs
+  for (std::int64_t start = 0; start < total; start += kWordChunk) {
+    const std::int64_t count = total - start < kWordChunk ? total - start : kWordChunk;
+    const std::uint32_t* word = words.take(first - static_cast<std::uint64_t>(skip) + static_cast<std::uint64_t>(start), count);
+    for (std::int64_t i = 0; i < count; i += 16) store(buffer + start + i, to_uniform(load(word + i)));
   }
   if (basis != Basis::kGaussian) return buffer;
-  for (std::int64_t i = 0; i < n + skip; i += 32) {
+  for (std::int64_t i = 0; i < total; i += 32) {
     F u, turn, sine, cosine;
     load2(buffer + i, u, turn);
     sincos_turn(turn, sine, cosine);

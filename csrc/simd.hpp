@@ -102,11 +102,12 @@ POSE_RT_BINARY(*)
 POSE_RT_BINARY(/)
 #undef POSE_RT_BINARY
 
-#define POSE_RT_INTEGER(op)                              \
-  POSE_RT_INLINE I operator op(const I& a, const I& b) { \
-    I r;                                                 \
-    POSE_RT_PARTS r.part[k] = a.part[k] op b.part[k];    \
-    return r;                                            \
+// Integers wrap.
+#define POSE_RT_INTEGER(op)                                         \
+  POSE_RT_INLINE I operator op(const I& a, const I& b) {            \
+    I r;                                                            \
+    POSE_RT_PARTS r.part[k] = (vi)((vu)a.part[k] op(vu) b.part[k]); \
+    return r;                                                       \
   }
 POSE_RT_INTEGER(+)
 POSE_RT_INTEGER(-)
@@ -134,7 +135,7 @@ POSE_RT_COMPARE(!=)
 template <int Bits>
 POSE_RT_INLINE I shift_left(const I& a) {
   I r;
-  POSE_RT_PARTS r.part[k] = a.part[k] << Bits;
+  POSE_RT_PARTS r.part[k] = (vi)((vu)a.part[k] << Bits);
   return r;
 }
 template <int Bits>

@@ -1,12 +1,26 @@
-"""Every test that takes `native` runs on each instruction set that was built and that this processor has."""
+"""Every test that takes `native` runs on each instruction set that was built and that this processor has.
 
+``POSE_RT_TEST_CORE`` names another build of the compiled module to test (tests/sanitize.sh does).
+"""
+
+import importlib
+import importlib.machinery
+import importlib.util
+import os
+import sys
 from collections.abc import Iterator
 from types import ModuleType
 
 import pytest
 
+if "POSE_RT_TEST_CORE" in os.environ:
+    _loader = importlib.machinery.ExtensionFileLoader("pose_rt._core", os.environ["POSE_RT_TEST_CORE"])
+    _module = importlib.util.module_from_spec(importlib.util.spec_from_loader(_loader.name, _loader))
+    _loader.exec_module(_module)
+    sys.modules["pose_rt._core"] = _module
+
 try:
-    from pose_rt import _core
+    _core = importlib.import_module("pose_rt._core")
 except ImportError:
     _core = None
 
