@@ -55,7 +55,8 @@ bench: setup ## kernels and pipeline, measured on this machine
 	$(BIN)/pose-rt bench pipeline $(CLIP)
 
 sanitize: dev ## the kernels under ASan, UBSan and TSan
-	bash tests/sanitize.sh $(BIN)/python
+	PYTHON=$(BIN)/python tests/sanitize.sh address
+	PYTHON=$(BIN)/python tests/sanitize.sh thread
 
 ci: check test sanitize ## what CI runs
 
