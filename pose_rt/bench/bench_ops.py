@@ -182,13 +182,11 @@ def _measure(case: Case, budget_s: float) -> Row:
         call()
     times: dict[str, list[float]] = {name: [] for name in calls}
     end = time.perf_counter() + budget_s
-    while len(times["native"]) < 15 or time.perf_counter() < end:
+    while len(times["numpy"]) < 3 or time.perf_counter() < end:
         for name, call in calls.items():
             # Many turns of a short call for one of a long one: each turn sees the same neighbours on the machine.
             repeat = 1 if not times[name] or times[name][-1] > 2 else 5
             times[name] += [_milliseconds(call) for _ in range(repeat)]
-        if time.perf_counter() > end + 20:
-            break
     mid = {name: median(values) for name, values in times.items()}
     return Row(
         name=case.name,
@@ -202,14 +200,33 @@ def _measure(case: Case, budget_s: float) -> Row:
     )
 
 
-def run(json_path: str | Path | None = None, *, seconds_a_case: float = 1.0) -> dict[str, Any]:
-    """Measure every case; return (and write as JSON, if a path is given) the machine's facts and one row a case.
+def _line(*cells: str) -> str:
+    return f"{cells[0]:<50}" + "".join(f"{cell:>12}" for cell in cells[1:])
 
-    The third column is OpenCV's warp, cast and transpose for crop_warp; elsewhere it is torch, where installed.
+
+def _text(row: Row) -> str:
+    def number(value: float | None, unit: str = "") -> str:
+        return "-" if value is None else f"{value:.4g}{unit}"
+
+    return _line(
+        row.name, number(row.native_ms), number(row.target_ms), number(row.numpy_ms), number(row.torch_ms),
+        number(row.times_faster_than_numpy, "x"), number(row.times_faster_than_torch, "x"),
+    )  # fmt: skip
+
+
+def run(json_path: str | Path | None = None, *, seconds_a_case: float = 1.0) -> dict[str, Any]:
+    """Measure every case and print a line each; return (and write as JSON, if a path is given) facts of the machine and all rows.
+
+    The column "torch" is OpenCV's warp, cast and transpose for crop_warp; elsewhere it is the papers' formula, where torch is there.
     """
     torch = bench_torch.load()
     rng = np.random.default_rng(0)
-    rows = [_measure(case, seconds_a_case) for case in [*_sampling(rng, torch), *_aggregation(rng, torch), *_frame(rng)]]
+    print(f"{ops.backend()}; milliseconds, median, one thread; crop_warp stands against OpenCV in the torch columns")
+    print(_line("op", "native", "target", "numpy", "torch", "vs numpy", "vs torch"), flush=True)
+    rows = []
+    for case in [*_sampling(rng, torch), *_aggregation(rng, torch), *_frame(rng)]:
+        rows.append(_measure(case, seconds_a_case))
+        print(_text(rows[-1]), flush=True)
     report = {"machine": machine.facts(), "threads": 1, "unit": "ms, median", "rows": [asdict(row) for row in rows]}
     if json_path is not None:
         Path(json_path).parent.mkdir(parents=True, exist_ok=True)
