@@ -18,7 +18,11 @@
 
 namespace pose_rt::cuda {
 
+#ifdef POSE_RT_EMULATE_CUDA
+constexpr int kThreads = 32;  // host threads: fewer are quicker and prove the same
+#else
 constexpr int kThreads = 128;
+#endif
 
 inline void check(cudaError_t error, const char* what) {
   if (error != cudaSuccess) throw std::runtime_error(std::string("CUDA: ") + what + ": " + cudaGetErrorString(error));

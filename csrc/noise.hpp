@@ -39,26 +39,40 @@ POSE_RT_INLINE float exponentiate(float* z, std::int64_t n, const F& top) {
   return sum(total);
 }
 
+// The weights of T's lanes from draws `word` and noise-free weights `w`.
+template <Power P, class T>
+POSE_RT_INLINE T weigh(const std::uint32_t* word, const float* w, float power) {
+  using Pack = Packs<T>;
+  const T l = Pack::set(0.0f) - log(to_uniform_as<T>(Pack::load(word))), plain = Pack::load(w);
+  if constexpr (P == Power::kModerate) {
+    return plain * exp(Pack::set(0.0f) - Pack::set(power) * log(l));
+  } else {
+    return plain / (P == Power::kHalf ? sqrt(l) : P == Power::kOne ? l : l * l);
+  }
+}
+
 template <Power P>
 POSE_RT_INLINE float drawn_weights_as(const float* w, const float* z, std::int64_t n, float power, Words& words, std::uint64_t first,
                                       float* out) {
   F total = set(0.0f), top = set(kMinusInfinity);
-  const F exponent = set(power);
   for (std::int64_t start = 0; start < n; start += kWordChunk) {
     const std::int64_t count = n - start < kWordChunk ? n - start : kWordChunk;
     const std::uint32_t* word = words.take(first + static_cast<std::uint64_t>(start), count);
-    for (std::int64_t i = 0; i < count; i += 16) {
-      const F l = set(0.0f) - log(to_uniform(load(word + i)));
-      if constexpr (P == Power::kLarge) {
-        const F value = load(z + start + i) - exponent * log(l);
+    std::int64_t i = 0;
+    if constexpr (P == Power::kLarge) {
+      for (; i < count; i += 16) {
+        const F l = set(0.0f) - log(to_uniform(load(word + i))), value = load(z + start + i) - set(power) * log(l);
         store(out + start + i, value);
         top = max(top, value);
-      } else {
-        const F plain = load(w + start + i);
-        const F weight = P == Power::kModerate ? plain * exp(set(0.0f) - exponent * log(l))
-                                               : plain / (P == Power::kHalf  ? sqrt(l)
-                                                          : P == Power::kOne ? l
-                                                                             : l * l);
+      }
+    } else {
+      for (; i + 16 < count; i += 32) {
+        const F2 weight = weigh<P, F2>(word + i, w + start + i, power);
+        Packs<F2>::store(out + start + i, weight);
+        Packs<F2>::add_to(total, weight);
+      }
+      if (i < count) {
+        const F weight = weigh<P, F>(word + i, w + start + i, power);
         store(out + start + i, weight);
         total = total + weight;
       }

@@ -342,4 +342,68 @@ POSE_RT_INLINE bool any(const I& mask) {
 #endif
 }
 
+// Two packs side by side: long chains of dependent steps (log, exp) run through both at once and hide their latency.
+struct F2 {
+  F a, b;
+};
+struct I2 {
+  I a, b;
+};
+#define POSE_RT_TWICE(T, op) \
+  POSE_RT_INLINE T operator op(const T& x, const T& y) { return {x.a op y.a, x.b op y.b}; }
+POSE_RT_TWICE(F2, +)
+POSE_RT_TWICE(F2, -)
+POSE_RT_TWICE(F2, *)
+POSE_RT_TWICE(F2, /)
+POSE_RT_TWICE(I2, +)
+POSE_RT_TWICE(I2, -)
+POSE_RT_TWICE(I2, |)
+#undef POSE_RT_TWICE
+POSE_RT_INLINE I2 operator<(const F2& x, const F2& y) { return {x.a < y.a, x.b < y.b}; }
+POSE_RT_INLINE F2 min(const F2& x, const F2& y) { return {min(x.a, y.a), min(x.b, y.b)}; }
+POSE_RT_INLINE F2 sqrt(const F2& x) { return {sqrt(x.a), sqrt(x.b)}; }
+POSE_RT_INLINE F2 select(const I2& mask, const F2& x, const F2& y) { return {select(mask.a, x.a, y.a), select(mask.b, x.b, y.b)}; }
+POSE_RT_INLINE F2 as_float(const I2& x) { return {as_float(x.a), as_float(x.b)}; }
+POSE_RT_INLINE I2 as_int(const F2& x) { return {as_int(x.a), as_int(x.b)}; }
+POSE_RT_INLINE F2 to_float(const I2& x) { return {to_float(x.a), to_float(x.b)}; }
+template <int Bits>
+POSE_RT_INLINE I2 shift_left(const I2& x) {
+  return {shift_left<Bits>(x.a), shift_left<Bits>(x.b)};
+}
+template <int Bits>
+POSE_RT_INLINE I2 shift_right(const I2& x) {
+  return {shift_right<Bits>(x.a), shift_right<Bits>(x.b)};
+}
+template <int Bits>
+POSE_RT_INLINE I2 shift_right_logical(const I2& x) {
+  return {shift_right_logical<Bits>(x.a), shift_right_logical<Bits>(x.b)};
+}
+
+// What code that is written for one pack or two needs: the integer type, constants, memory, and a sum in the order of single packs.
+template <class T>
+struct Packs;
+template <>
+struct Packs<F> {
+  static constexpr int lanes = 16;
+  static POSE_RT_INLINE F set(float x) { return POSE_RT_ISA::set(x); }
+  static POSE_RT_INLINE I set(std::int32_t x) { return POSE_RT_ISA::set(x); }
+  static POSE_RT_INLINE F load(const float* p) { return POSE_RT_ISA::load(p); }
+  static POSE_RT_INLINE I load(const std::uint32_t* p) { return POSE_RT_ISA::load(p); }
+  static POSE_RT_INLINE void store(float* p, const F& x) { POSE_RT_ISA::store(p, x); }
+  static POSE_RT_INLINE void add_to(F& total, const F& x) { total = total + x; }
+};
+template <>
+struct Packs<F2> {
+  static constexpr int lanes = 32;
+  static POSE_RT_INLINE F2 set(float x) { return {POSE_RT_ISA::set(x), POSE_RT_ISA::set(x)}; }
+  static POSE_RT_INLINE I2 set(std::int32_t x) { return {POSE_RT_ISA::set(x), POSE_RT_ISA::set(x)}; }
+  static POSE_RT_INLINE F2 load(const float* p) { return {POSE_RT_ISA::load(p), POSE_RT_ISA::load(p + 16)}; }
+  static POSE_RT_INLINE I2 load(const std::uint32_t* p) { return {POSE_RT_ISA::load(p), POSE_RT_ISA::load(p + 16)}; }
+  static POSE_RT_INLINE void store(float* p, const F2& x) {
+    POSE_RT_ISA::store(p, x.a);
+    POSE_RT_ISA::store(p + 16, x.b);
+  }
+  static POSE_RT_INLINE void add_to(F& total, const F2& x) { total = (total + x.a) + x.b; }
+};
+
 }  // namespace pose_rt::POSE_RT_ISA

@@ -9,40 +9,44 @@ namespace pose_rt::POSE_RT_ISA {
 constexpr float kMinusInfinity = -__builtin_inff();
 
 // e^x; 0 below -87.3, where float32 leaves its normal range.
-POSE_RT_INLINE F exp(const F& x0) {
-  const F x = min(set(88.37f), x0);
-  const F t = x * set(1.44269504f) + set(12582912.0f);  // the nearest whole number sits in the low bits
-  const F n = t - set(12582912.0f);
-  const F r = (x - n * set(0.693359375f)) - n * set(-2.12194440e-4f);
-  F y = set(1.9875691500e-4f);
-  y = y * r + set(1.3981999507e-3f);
-  y = y * r + set(8.3334519073e-3f);
-  y = y * r + set(4.1665795894e-2f);
-  y = y * r + set(1.6666665459e-1f);
-  y = y * r + set(5.0000001201e-1f);
-  y = (y * (r * r) + r) + set(1.0f);
-  const F scale = as_float(shift_left<23>(as_int(t)) + set(0x3f800000));
-  return select(x < set(-87.3f), set(0.0f), y * scale);
+template <class T>
+POSE_RT_INLINE T exp(const T& x0) {
+  using P = Packs<T>;
+  const T x = min(P::set(88.37f), x0);
+  const T t = x * P::set(1.44269504f) + P::set(12582912.0f);  // the nearest whole number sits in the low bits
+  const T n = t - P::set(12582912.0f);
+  const T r = (x - n * P::set(0.693359375f)) - n * P::set(-2.12194440e-4f);
+  T y = P::set(1.9875691500e-4f);
+  y = y * r + P::set(1.3981999507e-3f);
+  y = y * r + P::set(8.3334519073e-3f);
+  y = y * r + P::set(4.1665795894e-2f);
+  y = y * r + P::set(1.6666665459e-1f);
+  y = y * r + P::set(5.0000001201e-1f);
+  y = (y * (r * r) + r) + P::set(1.0f);
+  const T scale = as_float(shift_left<23>(as_int(t)) + P::set(0x3f800000));
+  return select(x < P::set(-87.3f), P::set(0.0f), y * scale);
 }
 
 // Natural logarithm of positive normal numbers; relative accuracy holds near 1.
-POSE_RT_INLINE F log(const F& x) {
-  const I bits = as_int(x);
-  const I e = shift_right<23>(bits - set(0x3f3504f3));  // mantissa in [sqrt(1/2), sqrt(2))
-  const F f = as_float(bits - shift_left<23>(e)) - set(1.0f);
-  const F n = to_float(e), z = f * f;
-  F y = set(7.0376836292e-2f);
-  y = y * f + set(-1.1514610310e-1f);
-  y = y * f + set(1.1676998740e-1f);
-  y = y * f + set(-1.2420140846e-1f);
-  y = y * f + set(1.4249322787e-1f);
-  y = y * f + set(-1.6668057665e-1f);
-  y = y * f + set(2.0000714765e-1f);
-  y = y * f + set(-2.4999993993e-1f);
-  y = y * f + set(3.3333331174e-1f);
-  y = y * (f * z) + n * set(-2.12194440e-4f);
-  y = y - set(0.5f) * z;
-  return (f + y) + n * set(0.693359375f);
+template <class T>
+POSE_RT_INLINE T log(const T& x) {
+  using P = Packs<T>;
+  const auto bits = as_int(x);
+  const auto e = shift_right<23>(bits - P::set(0x3f3504f3));  // mantissa in [sqrt(1/2), sqrt(2))
+  const T f = as_float(bits - shift_left<23>(e)) - P::set(1.0f);
+  const T n = to_float(e), z = f * f;
+  T y = P::set(7.0376836292e-2f);
+  y = y * f + P::set(-1.1514610310e-1f);
+  y = y * f + P::set(1.1676998740e-1f);
+  y = y * f + P::set(-1.2420140846e-1f);
+  y = y * f + P::set(1.4249322787e-1f);
+  y = y * f + P::set(-1.6668057665e-1f);
+  y = y * f + P::set(2.0000714765e-1f);
+  y = y * f + P::set(-2.4999993993e-1f);
+  y = y * f + P::set(3.3333331174e-1f);
+  y = y * (f * z) + n * P::set(-2.12194440e-4f);
+  y = y - P::set(0.5f) * z;
+  return (f + y) + n * P::set(0.693359375f);
 }
 
 // sin and cos of 2 pi u, u in [0, 1].
@@ -66,9 +70,12 @@ POSE_RT_INLINE void sincos_turn(const F& u, F& sine, F& cosine) {
 }
 
 // Random words to (0, 1): ((w >> 9) + 0.5) / 2^23, exact.
-POSE_RT_INLINE F to_uniform(const I& words) {
-  return as_float(shift_right_logical<9>(words) | set(0x3f800000)) - set(0.99999994039535522f);
+template <class T, class Words>
+POSE_RT_INLINE T to_uniform_as(const Words& words) {
+  using P = Packs<T>;
+  return as_float(shift_right_logical<9>(words) | P::set(0x3f800000)) - P::set(0.99999994039535522f);
 }
+POSE_RT_INLINE F to_uniform(const I& words) { return to_uniform_as<F>(words); }
 
 POSE_RT_INLINE vq multiply_low_halves(vq a, vq b) {
 #if defined(__AVX512F__)
