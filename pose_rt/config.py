@@ -8,7 +8,7 @@ from typing import Any
 from .errors import UsageError
 
 REFINE_MODES = ("sampling-argmax", "mediapipe", "none")
-AGGREGATES = ("jpma", "mean")
+AGGREGATES = ("mean", "jpma")
 BACKENDS = ("auto", "onnxruntime", "tensorrt")
 LAYOUTS = ("overlay", "side", "3d")
 
@@ -25,8 +25,10 @@ class Settings:
         conf: least score of a person, by the detector and while tracking.
         lift: 3D on.
         lifter: name of the lifter in the zoo.
-        hypotheses, steps, flip: H, K and the mirrored average of the lifter.
-        aggregate: how hypotheses become one pose.
+        hypotheses, steps, flip: H, K and the mirrored average of the lifter. One step starts from pure noise, which the network all
+            but ignores: the hypotheses differ from the second step on.
+        aggregate: how hypotheses become one pose. JPMA believes the 2D; with detected keypoints the mean is more accurate
+            (training/d3dp/README.md), with exact ones JPMA.
         lookahead: frames a pose may wait for; None = centred windows (files).
         forecast: futures on.
         forecaster: name of the forecaster in the zoo.
@@ -43,10 +45,10 @@ class Settings:
     conf: float = 0.5
     lift: bool = True
     lifter: str = "lifter_s"
-    hypotheses: int = 5
-    steps: int = 1
+    hypotheses: int = 3
+    steps: int = 2
     flip: bool = False
-    aggregate: str = "jpma"
+    aggregate: str = "mean"
     lookahead: int | None = None
     forecast: bool = True
     forecaster: str = "forecaster_s"

@@ -54,7 +54,9 @@ class Forecaster:
             raise ModelError(f"{backend.name} is not a forecaster (kind {meta.get('kind')!r})", "export one with: python -m exporters dhmp")
         self._rate_hz, self._history, longest = meta["rate_hz"], meta["history"], meta["future"] / meta["rate_hz"]
         if not 0 < horizon_s <= longest:
-            raise UsageError(f"horizon is {horizon_s:g} s, wanted more than 0 and at most {longest:g} s, which {backend.name} was trained for")
+            raise UsageError(
+                f"horizon is {horizon_s:g} s, wanted more than 0 and at most {longest:g} s, which {backend.name} was trained for"
+            )
         if futures < 1:
             raise ValueError(f"futures: got {futures}, wanted at least 1")
         self.futures, self.step_ns = futures, round(1e9 / self._rate_hz)

@@ -37,12 +37,12 @@ class Lift:
         lifter: the model and its sampler.
         camera: of the source.
         lookahead: frames a packet waits for; None = centred windows with overlap blending.
-        aggregate: "jpma" (per joint, the hypothesis that reprojects nearest) or "mean".
+        aggregate: "mean", or "jpma" (per joint, the hypothesis that reprojects nearest).
     """
 
     name = "lift"
 
-    def __init__(self, lifter: Lifter, camera: Camera, *, lookahead: int | None = None, aggregate: str = "jpma") -> None:
+    def __init__(self, lifter: Lifter, camera: Camera, *, lookahead: int | None = None, aggregate: str = "mean") -> None:
         if lookahead is not None and lookahead < 0:
             raise ValueError(f"lookahead: got {lookahead}, wanted a number of frames, 0 or more")
         if aggregate not in ("jpma", "mean"):

@@ -35,7 +35,7 @@ class Lifter:
         ModelError: the model is no lifter, or of a joint set that this stage does not have.
     """
 
-    def __init__(self, backend: Backend, *, hypotheses: int = 5, steps: int = 1, flip: bool = False, seed: int = 0) -> None:
+    def __init__(self, backend: Backend, *, hypotheses: int = 3, steps: int = 2, flip: bool = False, seed: int = 0) -> None:
         meta = backend.metadata
         if meta.get("kind") != "d3dp":
             raise ModelError(

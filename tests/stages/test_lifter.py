@@ -51,7 +51,7 @@ def keypoints(windows: int = 2, seed: int = 0) -> np.ndarray:
 def test_output_is_metres_in_camera_axes_relative_to_the_root() -> None:
     """What the network says in the centred view must come back turned by the transposed rotation of that view."""
     xy = keypoints()
-    out = Lifter(Network(), hypotheses=3)(xy, CAMERA, [0, 1])
+    out = Lifter(Network(), hypotheses=3, steps=1)(xy, CAMERA, [0, 1])
     assert out.shape == (2, 3, 5, 17, 3) and out.dtype == np.float32
     np.testing.assert_array_equal(out[..., 0, :], 0)
     view = normalise_window(xy, CAMERA.focal_px, CAMERA.center)
@@ -82,7 +82,7 @@ def test_the_mirrored_average_of_a_mirror_symmetric_network_changes_nothing() ->
     xy = keypoints()
     network = Network()
     network.run = lambda feeds: {"clean": np.concatenate([feeds["xy"] / 10, feeds["xy"][..., 1:] / 7], -1)}  # type: ignore[method-assign]
-    plain, flipped = (Lifter(network, hypotheses=1, flip=flip)(xy, CAMERA, [0, 1]) for flip in (False, True))
+    plain, flipped = (Lifter(network, hypotheses=1, steps=1, flip=flip)(xy, CAMERA, [0, 1]) for flip in (False, True))
     np.testing.assert_allclose(flipped, plain, atol=1e-6)
 
 
