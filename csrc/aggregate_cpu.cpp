@@ -5,39 +5,45 @@ namespace pose_rt::POSE_RT_ISA {
 
 namespace {
 
-// Sixteen points (frame, joint) over all hypotheses: the mean, the spread about it and, with `Select`, the nearest projection.
+enum class Mode { kMean, kNearest, kWeighted };
+
+// Sixteen points (frame, joint) over all hypotheses: the mean, the spread about it and, with `kNearest`, the nearest projection.
 // The variance is taken about the first hypothesis and moved to the mean, so one pass is enough and equal hypotheses give 0.
-template <bool Select>
+template <Mode Kind>
 POSE_RT_INLINE void aggregate_block(const Aggregate& a, const float* hypotheses, const float* weights, const float* target,
                                     const float (*root)[16], std::int64_t left, float* out, float* sigma, std::int32_t* chosen) {
   const std::int64_t step = 3 * a.frames * a.joints;
   F x0, y0, z0, tx = set(0.0f), ty = set(0.0f), rx = tx, ry = tx, rz = tx;
   load3_upto(hypotheses, left, x0, y0, z0);
-  if constexpr (Select) {
+  if constexpr (Kind == Mode::kNearest) {
     load2_upto(target, left, tx, ty);
     rx = load(root[0]);
     ry = load(root[1]);
     rz = load(root[2]);
   }
   const F zero = set(0.0f);
-  F sx = zero, sy = zero, sz = zero, sx2 = zero, sy2 = zero, sz2 = zero, bx = zero, by = zero, bz = zero;
+  F sx = zero, sy = zero, sz = zero, squares = zero, bx = zero, by = zero, bz = zero;
   F nearest = set(__builtin_inff());
   I best = set(-1);
-  float total = 0.0f;
+  float total = Kind == Mode::kWeighted ? 0.0f : static_cast<float>(a.count);
   for (std::int64_t h = 0; h < a.count; ++h) {
     F x, y, z;
     load3_upto(hypotheses + h * step, left, x, y, z);
-    const float weight = weights == nullptr ? 1.0f : weights[h];
-    total += weight;
-    const F dx = x - x0, dy = y - y0, dz = z - z0, w = set(weight);
-    const F wx = w * dx, wy = w * dy, wz = w * dz;
-    sx = sx + wx;
-    sy = sy + wy;
-    sz = sz + wz;
-    sx2 = sx2 + wx * dx;
-    sy2 = sy2 + wy * dy;
-    sz2 = sz2 + wz * dz;
-    if constexpr (Select) {
+    const F dx = x - x0, dy = y - y0, dz = z - z0, square = dx * dx + dy * dy + dz * dz;
+    if constexpr (Kind == Mode::kWeighted) {
+      const F w = set(weights[h]);
+      total += weights[h];
+      sx = sx + w * dx;
+      sy = sy + w * dy;
+      sz = sz + w * dz;
+      squares = squares + w * square;
+    } else {
+      sx = sx + dx;
+      sy = sy + dy;
+      sz = sz + dz;
+      squares = squares + square;
+    }
+    if constexpr (Kind == Mode::kNearest) {
       F u, v;
       project_points(a.camera, x + rx, y + ry, z + rz, u, v);
       const F du = u - tx, dv = v - ty, distance = du * du + dv * dv;
@@ -50,9 +56,9 @@ POSE_RT_INLINE void aggregate_block(const Aggregate& a, const float* hypotheses,
     }
   }
   const F n = set(total), mx = sx / n, my = sy / n, mz = sz / n;
-  const F variance = ((sx2 / n - mx * mx) + (sy2 / n - my * my) + (sz2 / n - mz * mz)) / set(3.0f);
+  const F variance = (squares / n - (mx * mx + my * my + mz * mz)) / set(3.0f);
   F ox = x0 + mx, oy = y0 + my, oz = z0 + mz;
-  if constexpr (Select) {
+  if constexpr (Kind == Mode::kNearest) {
     const I found = best > set(-1);
     ox = select(found, bx, ox);
     oy = select(found, by, oy);
@@ -74,7 +80,7 @@ POSE_RT_INLINE void aggregate_block(const Aggregate& a, const float* hypotheses,
   for (std::int64_t i = 0; i < left; ++i) sigma[i] = spread[i], chosen[i] = index[i];
 }
 
-template <bool Select>
+template <Mode Kind>
 void aggregate_person(const Aggregate& a, std::int64_t p) {
   const std::int64_t points = a.frames * a.joints;
   const float* weights = a.weights == nullptr ? nullptr : a.weights + p * a.count;
@@ -82,7 +88,7 @@ void aggregate_person(const Aggregate& a, std::int64_t p) {
     // A last short block starts early and computes some points twice: cheaper than reading them one by one.
     const std::int64_t i = points - start < 16 && points >= 16 ? points - 16 : start;
     alignas(64) float root[3][16];
-    if constexpr (Select) {
+    if constexpr (Kind == Mode::kNearest) {
       std::int64_t frame = i / a.joints, joint = i % a.joints;
       const float* r = a.root + 3 * (p * a.frames + frame);
       for (int k = 0; k < 16; ++k) {
@@ -91,8 +97,8 @@ void aggregate_person(const Aggregate& a, std::int64_t p) {
       }
     }
     const std::int64_t at = p * points + i;
-    aggregate_block<Select>(a, a.hypotheses + 3 * (p * a.count * points + i), weights, Select ? a.target + 2 * at : nullptr, root,
-                            points - i, a.out + 3 * at, a.sigma + at, a.chosen + at);
+    aggregate_block<Kind>(a, a.hypotheses + 3 * (p * a.count * points + i), weights, Kind == Mode::kNearest ? a.target + 2 * at : nullptr,
+                          root, points - i, a.out + 3 * at, a.sigma + at, a.chosen + at);
   }
 }
 
@@ -101,9 +107,11 @@ void aggregate_person(const Aggregate& a, std::int64_t p) {
 void aggregate(const Aggregate& a) {
   for (std::int64_t p = 0; p < a.people; ++p) {
     if (a.target != nullptr) {
-      aggregate_person<true>(a, p);
+      aggregate_person<Mode::kNearest>(a, p);
+    } else if (a.weights != nullptr) {
+      aggregate_person<Mode::kWeighted>(a, p);
     } else {
-      aggregate_person<false>(a, p);
+      aggregate_person<Mode::kMean>(a, p);
     }
   }
 }

@@ -161,15 +161,28 @@ POSE_RT_INLINE I select(const I& mask, const I& a, const I& b) {
   POSE_RT_PARTS r.part[k] = mask.part[k] ? a.part[k] : b.part[k];
   return r;
 }
-// min and max return their second argument when one is NaN, as the x86 instructions do.
+// min and max return their second argument when one is NaN, as the x86 instructions do (GCC does not find them by itself).
+#if defined(__AVX512F__)
+POSE_RT_INLINE vf smaller(vf a, vf b) { return (vf)_mm512_min_ps((__m512)a, (__m512)b); }
+POSE_RT_INLINE vf larger(vf a, vf b) { return (vf)_mm512_max_ps((__m512)a, (__m512)b); }
+#elif defined(__AVX2__)
+POSE_RT_INLINE vf smaller(vf a, vf b) { return (vf)_mm256_min_ps((__m256)a, (__m256)b); }
+POSE_RT_INLINE vf larger(vf a, vf b) { return (vf)_mm256_max_ps((__m256)a, (__m256)b); }
+#elif defined(__SSE2__)
+POSE_RT_INLINE vf smaller(vf a, vf b) { return (vf)_mm_min_ps((__m128)a, (__m128)b); }
+POSE_RT_INLINE vf larger(vf a, vf b) { return (vf)_mm_max_ps((__m128)a, (__m128)b); }
+#else
+POSE_RT_INLINE vf smaller(vf a, vf b) { return a < b ? a : b; }
+POSE_RT_INLINE vf larger(vf a, vf b) { return a > b ? a : b; }
+#endif
 POSE_RT_INLINE F min(const F& a, const F& b) {
   F r;
-  POSE_RT_PARTS r.part[k] = a.part[k] < b.part[k] ? a.part[k] : b.part[k];
+  POSE_RT_PARTS r.part[k] = smaller(a.part[k], b.part[k]);
   return r;
 }
 POSE_RT_INLINE F max(const F& a, const F& b) {
   F r;
-  POSE_RT_PARTS r.part[k] = a.part[k] > b.part[k] ? a.part[k] : b.part[k];
+  POSE_RT_PARTS r.part[k] = larger(a.part[k], b.part[k]);
   return r;
 }
 POSE_RT_INLINE F as_float(const I& a) {

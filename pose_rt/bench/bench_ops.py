@@ -1,7 +1,7 @@
 """Times of the native ops against their NumPy definition and, with torch installed, the plain torch formula of the papers.
 
-All candidates of a case take turns in one run, on one thread, and the median counts: on a shared machine the ratios hold better
-than the times.
+All candidates of a case take turns in one run, on one thread, and the median counts. The clock is the thread's CPU time: on a
+shared machine the time that other processes take does not count, only the caches and the clock rate that they cost.
 """
 
 from __future__ import annotations
@@ -170,23 +170,24 @@ def _frame(rng: np.random.Generator) -> list[Case]:
     ]
 
 
-def _milliseconds(call: Call) -> float:
-    start = time.perf_counter_ns()
-    call()
-    return (time.perf_counter_ns() - start) * 1e-6
+def _milliseconds(call: Call, repeat: int) -> float:
+    start = time.thread_time_ns()
+    for _ in range(repeat):
+        call()
+    return (time.thread_time_ns() - start) * 1e-6 / repeat
 
 
 def _measure(case: Case, budget_s: float) -> Row:
     calls = {"native": case.native, "numpy": case.numpy} | ({"torch": case.torch} if case.torch else {})
-    for call in calls.values():
-        call()
+    # A turn lasts a fifth of a millisecond at least, so that reading the clock does not count.
+    repeats = {name: max(1, int(0.2 / max(min(_milliseconds(call, 1) for _ in range(3)), 1e-3))) for name, call in calls.items()}
     times: dict[str, list[float]] = {name: [] for name in calls}
     end = time.perf_counter() + budget_s
     while len(times["numpy"]) < 3 or time.perf_counter() < end:
         for name, call in calls.items():
-            # Many turns of a short call for one of a long one: each turn sees the same neighbours on the machine.
-            repeat = 1 if not times[name] or times[name][-1] > 2 else 5
-            times[name] += [_milliseconds(call) for _ in range(repeat)]
+            # Several turns of a short call for one of a long one: medians of few values wander.
+            for _ in range(1 if times[name] and times[name][-1] > 5 else 5):
+                times[name].append(_milliseconds(call, repeats[name]))
     mid = {name: median(values) for name, values in times.items()}
     return Row(
         name=case.name,
@@ -221,13 +222,18 @@ def run(json_path: str | Path | None = None, *, seconds_a_case: float = 1.0) -> 
     """
     torch = bench_torch.load()
     rng = np.random.default_rng(0)
-    print(f"{ops.backend()}; milliseconds, median, one thread; crop_warp stands against OpenCV in the torch columns")
+    print(f"{ops.backend()}; milliseconds of CPU time, median, one thread; crop_warp stands against OpenCV in the torch columns")
     print(_line("op", "native", "target", "numpy", "torch", "vs numpy", "vs torch"), flush=True)
     rows = []
     for case in [*_sampling(rng, torch), *_aggregation(rng, torch), *_frame(rng)]:
         rows.append(_measure(case, seconds_a_case))
         print(_text(rows[-1]), flush=True)
-    report = {"machine": machine.facts(), "threads": 1, "unit": "ms, median", "rows": [asdict(row) for row in rows]}
+    report = {
+        "machine": machine.facts(),
+        "threads": 1,
+        "unit": "ms of the thread's CPU time, median",
+        "rows": [asdict(row) for row in rows],
+    }
     if json_path is not None:
         Path(json_path).parent.mkdir(parents=True, exist_ok=True)
         Path(json_path).write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
