@@ -29,7 +29,9 @@ from .report import Parity, compare, run_onnx, sha256, write_report
 
 OPSET = 17
 _NAMES = ("history", "weights", "eps")
-_TOLERANCE = 2e-5
+_TOLERANCE, _HALF_TOLERANCE = 2e-5, 5e-3
+# Only the layer that makes the bases is this large; the linear extension and the DCT keep float32.
+_HALF_FROM = 500_000
 
 
 def read_checkpoint(path: Path) -> Forecaster:
@@ -69,7 +71,7 @@ def export(network: Forecaster, out: Path, *, half: bool = False) -> Parity:
     """Write the ONNX file and compare it with the network for several numbers of people and futures.
 
     Args:
-        half: store large weights as float16 with a cast after each (half the file; the arithmetic stays float32).
+        half: store the one large weight as float16 with a cast after it (half the file; the arithmetic stays float32).
     """
     config = network.config
     feeds = trial_inputs(config, 2, 3, 0)
@@ -84,7 +86,7 @@ def export(network: Forecaster, out: Path, *, half: bool = False) -> Parity:
         )  # fmt: skip
     model = onnx.load(str(temporary))
     if half:
-        store_half(model)
+        store_half(model, _HALF_FROM)
     entry = model.metadata_props.add()
     entry.key, entry.value = "pose_rt", json.dumps(metadata(config))
     onnx.checker.check_model(model)
@@ -96,7 +98,7 @@ def export(network: Forecaster, out: Path, *, half: bool = False) -> Parity:
             wanted = network(*(torch.from_numpy(feeds[name]) for name in _NAMES)).numpy()
         pairs.append((wanted, run_onnx(temporary, feeds)[0]))
     temporary.replace(out)
-    return compare("futures", pairs, 2e-2 if half else _TOLERANCE)
+    return compare("futures", pairs, _HALF_TOLERANCE if half else _TOLERANCE)
 
 
 def main(argv: list[str]) -> int:
@@ -104,7 +106,7 @@ def main(argv: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="python -m exporters dhmp", description="DHMP checkpoint -> ONNX")
     parser.add_argument("checkpoint", type=Path)
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--half", action="store_true", help="store large weights as float16")
+    parser.add_argument("--half", action="store_true", help="store the one large weight as float16")
     args = parser.parse_args(argv)
     try:
         network = read_checkpoint(args.checkpoint)
