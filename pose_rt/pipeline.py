@@ -71,6 +71,7 @@ class Pipeline:
                     seed=settings.seed,
                 )
                 self._lift = Lift(lifter, self.camera, lookahead=settings.lookahead, aggregate=settings.aggregate)
+                undo.callback(self._lift.close)
             if settings.lift and settings.forecast:
                 self._forecast = Forecaster(
                     self._open("forecast", settings.forecaster, undo),

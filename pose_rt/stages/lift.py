@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -48,6 +49,7 @@ class Lift:
         if aggregate not in ("jpma", "mean"):
             raise ValueError(f"aggregate: got {aggregate!r}, wanted 'jpma' or 'mean'")
         self.lifter, self.camera, self.lookahead, self.aggregate = lifter, camera, lookahead, aggregate
+        self._worker = ThreadPoolExecutor(1, thread_name_prefix="pose-rt-lift")  # starts its thread with the first block
         self.reset()
 
     def reset(self) -> None:
@@ -57,6 +59,8 @@ class Lift:
         self._root_state: dict[int, tuple[Segment, ops.OneEuroState]] = {}
 
     def close(self) -> None:
+        """End the worker and release the model; safe to call twice."""
+        self._worker.shutdown(wait=True, cancel_futures=True)
         self.lifter.close()
 
     def push(self, packet: Packet) -> list[Packet]:
@@ -76,7 +80,7 @@ class Lift:
         segments = []
         for person, track in enumerate(keypoints.track.tolist()):
             if track not in self._segments:
-                self._segments[track] = Segment(track, now, self.lifter, self.camera)
+                self._segments[track] = Segment(track, now, self.lifter, self.camera, self._worker)
             segment = self._segments[track]
             segment.series.append(now, np.concatenate([xy[person], score[person][:, None]], -1))
             if self.lookahead is None:
@@ -94,7 +98,7 @@ class Lift:
         if self.lookahead is None:
             for segment in self._segments.values():
                 segment.finish()
-            out = self._release_settled(start)
+            out = self._release_settled(start, wait=True)
         else:
             newest = self._waiting[-1][0].frame.media_ns if self._waiting else 0
             while self._waiting:
@@ -107,10 +111,14 @@ class Lift:
             return self._release_settled(start)
         return [self._lift_causal(now, start)] if len(self._waiting) > self.lookahead else []
 
-    def _release_settled(self, start: int) -> list[Packet]:
+    def _release_settled(self, start: int, wait: bool = False) -> list[Packet]:
+        """Packets from the front of the queue whose blocks are done; with `wait`, those too whose blocks are in work."""
         out = []
-        while self._waiting and all(s.settled(self._waiting[0][0].frame.media_ns) for s in self._waiting[0][1]):
-            packet, segments = self._waiting.popleft()
+        while self._waiting:
+            packet, segments = self._waiting[0]
+            if not all(s.settled(packet.frame.media_ns) if wait else s.ready(packet.frame.media_ns) for s in segments):
+                break
+            self._waiting.popleft()
             hypotheses = [segment.at(packet.frame.media_ns) for segment in segments]
             out.append(self._finish(packet, segments, np.stack(hypotheses) if hypotheses else self._nobody(), start))
             start = time.monotonic_ns()
