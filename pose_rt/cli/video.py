@@ -25,7 +25,7 @@ def video(
     save_hypotheses: Annotated[bool, typer.Option("--save-hypotheses", help="Keep every 3D hypothesis in the data files.")] = False,
     save_futures: Annotated[bool, typer.Option("--save-futures", help="Keep the futures in the data files.")] = False,
     layout: Annotated[str, typer.Option(help="overlay (inset in the picture), side (panel beside it) or 3d.")] = "overlay",
-    inset: Annotated[str, typer.Option(help="Corner of the inset: top-left, top-right, bottom-left, bottom-right.")] = "top-right",
+    inset: Annotated[str, typer.Option(help="Corner of the inset: top-left, top-right, bottom-left, bottom-right.")] = "top-left",
     start: Annotated[float, typer.Option(min=0.0, help="Begin at this second of the input.")] = 0.0,
     duration: Annotated[float | None, typer.Option(min=0.0, help="Process this many seconds.")] = None,
     max_frames: Annotated[int | None, typer.Option(min=1, help="Process at most this many frames.")] = None,

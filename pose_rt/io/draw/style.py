@@ -50,7 +50,7 @@ class Style:
     futures: int = 8
     ghosts_s: tuple[float, ...] = (0.25, 0.5, 1.0, 2.0)
     inset: bool = True
-    inset_corner: Corner = "top-right"
+    inset_corner: Corner = "top-left"
     inset_share: float = 0.44
     yaw_deg: float = 32.0
     pitch_deg: float = 15.0
