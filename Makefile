@@ -5,12 +5,14 @@ BIN := $(VENV)/bin
 # The tests of the models and of training need torch. On a machine without a GPU the smallest build will do; TORCH= leaves it out
 # and the tests that need it are skipped, with a note.
 TORCH ?= torch==2.13.0
+# Test processes side by side.
+WORKERS ?= 2
 CLIP := demos/clips/woman_walking.mp4
 SOURCES := pose_rt exporters training demos tests
 NATIVE := $(wildcard csrc/*.cpp csrc/*.hpp csrc/*.cu csrc/*.cuh csrc/*.h)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup dev demo test check format bench sanitize ci clean
+.PHONY: help setup dev demo test check format bench cuda sanitize ci clean
 
 help: ## this list
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -23,10 +25,10 @@ $(VENV)/.setup: $(BIN)/python pyproject.toml CMakeLists.txt $(NATIVE)
 	$(BIN)/python -m pip install --disable-pip-version-check -q -e .
 	@touch $@
 
-$(VENV)/.dev: $(VENV)/.setup
+$(VENV)/.dev: $(BIN)/python pyproject.toml CMakeLists.txt $(NATIVE)
 	$(if $(TORCH),$(BIN)/python -m pip install --disable-pip-version-check -q "$(TORCH)")
 	$(BIN)/python -m pip install --disable-pip-version-check -q -e ".[dev]"
-	@touch $@
+	@touch $@ $(VENV)/.setup
 
 setup: $(VENV)/.setup ## make .venv with pose-rt in it (editable)
 
@@ -37,7 +39,7 @@ demo: setup ## run the whole pipeline on a bundled clip
 	@echo "watch $(CURDIR)/demo_out.mp4 ; data in $(CURDIR)/demo_out.jsonl"
 
 test: dev ## run the tests
-	$(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS)
 
 check: dev ## lint, types, formatting
 	$(BIN)/ruff check $(SOURCES)
@@ -54,11 +56,22 @@ bench: setup ## kernels and pipeline, measured on this machine
 	$(BIN)/pose-rt bench ops
 	$(BIN)/pose-rt bench pipeline $(CLIP)
 
-sanitize: dev ## the kernels under ASan, UBSan and TSan
-	PYTHON=$(BIN)/python tests/sanitize.sh address
-	PYTHON=$(BIN)/python tests/sanitize.sh thread
+sanitize: dev ## the kernels under ASan + UBSan and under TSan, side by side
+	@mkdir -p build
+	@export PATH="$(CURDIR)/$(BIN):$$PATH"; \
+	PYTHON=$(CURDIR)/$(BIN)/python tests/sanitize.sh address >build/address.log 2>&1 & address=$$!; \
+	PYTHON=$(CURDIR)/$(BIN)/python tests/sanitize.sh thread; thread=$$?; \
+	wait $$address; address=$$?; cat build/address.log; \
+	test $$thread -eq 0 -a $$address -eq 0
 
-ci: check test sanitize ## what CI runs
+cuda: dev ## compile the CUDA kernels for all architectures, where nvcc is
+	@if command -v nvcc >/dev/null; then \
+	  PATH="$(CURDIR)/$(BIN):$$PATH" cmake -S . -B build/cuda -G Ninja -DPOSE_RT_CUDA=ON -DPython_EXECUTABLE=$(CURDIR)/$(BIN)/python \
+	    -Dpybind11_DIR="$$($(BIN)/python -m pybind11 --cmakedir)" >/dev/null && \
+	  PATH="$(CURDIR)/$(BIN):$$PATH" cmake --build build/cuda; \
+	else echo "no nvcc here: the CUDA kernels were not compiled"; fi
+
+ci: check test cuda sanitize ## what CI runs
 
 clean: ## remove everything that was built
 	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis demo_out.*
