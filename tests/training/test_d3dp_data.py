@@ -95,7 +95,6 @@ def test_pairs_are_finite_repeatable_and_of_human_size(clips: Clips, mixture: Mi
     assert np.abs(first.target_m).max() < 1.1 * UNIT_M  # the network's clamp never cuts a limb
 
 
-
 def test_cameras_keep_shape_and_stand_where_they_should(clips: Clips) -> None:
     world = motion_windows(np.random.default_rng(0), clips, 300, 9, 12.5, PLAIN)
     cameras = CameraRange()

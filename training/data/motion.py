@@ -88,9 +88,7 @@ def clip_windows(
     return to_bones(joints), joints[:, :, 0]
 
 
-def motion_windows(
-    rng: np.random.Generator, clips: Clips, count: int, frames: int, rate_hz: float, mixture: Mixture
-) -> np.ndarray:
+def motion_windows(rng: np.random.Generator, clips: Clips, count: int, frames: int, rate_hz: float, mixture: Mixture) -> np.ndarray:
     """(count, frames, 17, 3) world metres, pelvis of the middle frame at the origin, facing anywhere."""
     bones, path = clip_windows(rng, clips, count, frames, rate_hz, mixture.vary)
     if mixture.vary:

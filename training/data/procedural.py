@@ -10,9 +10,7 @@ import numpy as np
 from .bodies import apply, rot_x, rot_y, rot_z
 
 # Mean bone lengths of an adult of 1.75 m in the joint definitions of cmu17, metres.
-LENGTHS = np.array(
-    [0.0, 0.09, 0.42, 0.43, 0.09, 0.42, 0.43, 0.275, 0.285, 0.10, 0.118, 0.2, 0.275, 0.28, 0.2, 0.275, 0.28], np.float32
-)
+LENGTHS = np.array([0.0, 0.09, 0.42, 0.43, 0.09, 0.42, 0.43, 0.275, 0.285, 0.10, 0.118, 0.2, 0.275, 0.28, 0.2, 0.275, 0.28], np.float32)
 
 # Directions of the shoulder and head bones in the frame of the upper trunk (right, forward, up), the mean of cmu17.
 _SHOULDER = np.array([0.94, 0.05, -0.33], np.float32)

@@ -59,9 +59,7 @@ def baselines(history: np.ndarray, frames: int) -> dict[str, np.ndarray]:
     return {"zero velocity": still, "constant velocity": still + steps * (history[-1] - history[-2])}
 
 
-def measure(
-    predict: Predict, windows: Windows, meta: dict[str, Any], k: int = 50, seed: int = 0, quiet: bool = False
-) -> dict[str, Any]:
+def measure(predict: Predict, windows: Windows, meta: dict[str, Any], k: int = 50, seed: int = 0, quiet: bool = False) -> dict[str, Any]:
     """Every figure of the report, averaged over the windows of one data set."""
     rate, frames = meta["rate_hz"], windows.truth.shape[1]
     columns = {ms: min(round(ms * rate / 1000), frames) - 1 for ms in HORIZONS_MS}

@@ -82,9 +82,7 @@ class Forecaster(nn.Module):
         basis: what the networks were trained with.
     """
 
-    def __init__(
-        self, config: DHMPConfig, parents: Sequence[int], cvae: CVAE, sampler: DiverseSampling, basis: Basis | None
-    ) -> None:
+    def __init__(self, config: DHMPConfig, parents: Sequence[int], cvae: CVAE, sampler: DiverseSampling, basis: Basis | None) -> None:
         super().__init__()
         self.config = config
         self.cvae, self.sampler = cvae, sampler

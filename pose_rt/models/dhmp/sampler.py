@@ -41,9 +41,7 @@ class DiverseSampling(nn.Module):
         z: size of the CVAE's latent code.
     """
 
-    def __init__(
-        self, nodes: int = 16, dct_n: int = 10, hidden: int = 256, base_dim: int = 128, bases: int = 40, z: int = 64
-    ) -> None:
+    def __init__(self, nodes: int = 16, dct_n: int = 10, hidden: int = 256, base_dim: int = 128, bases: int = 40, z: int = 64) -> None:
         super().__init__()
         self.bases, self.base_dim = bases, base_dim
         self.condition_enc = nn.Sequential(*residual_stack(3 * dct_n, hidden, nodes, 2))
