@@ -1,5 +1,7 @@
 """APD, ADE, FDE and their multimodal forms, on cases with known answers."""
 
+import itertools
+
 import numpy as np
 import pytest
 
@@ -37,7 +39,7 @@ def test_more_futures_never_make_best_of_k_worse_and_order_does_not_matter() -> 
     rng = np.random.default_rng(0)
     futures, truth = rng.standard_normal((20, 10, 17, 3)), rng.standard_normal((10, 17, 3))
     scores = [diversity.ade(futures[:k], truth) for k in range(1, 21)]
-    assert all(a >= b for a, b in zip(scores, scores[1:], strict=False))
+    assert all(a >= b for a, b in itertools.pairwise(scores))
     shuffled = futures[rng.permutation(20)]
     assert diversity.apd(shuffled) == pytest.approx(diversity.apd(futures), rel=1e-12)
 
