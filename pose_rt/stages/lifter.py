@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 
@@ -51,9 +52,7 @@ class Lifter:
         self._backend, self._seed = backend, seed
         self._scale, self._unit_m, self._view = float(meta["scale"]), float(meta["unit_m"]), meta["input"] == "view"
         self._schedule = cosine_schedule(meta["timesteps"])
-        sigma = meta.get("sigma")
-        self._sigma_a = np.asarray(sigma["a_m"] if sigma else 0.0, np.float32)
-        self._sigma_b = np.asarray(sigma["b"] if sigma else 1.0, np.float32)
+        self._sigma_a, self._sigma_b = self._calibration(meta.get("sigma"))
         self._noise = lru_cache(maxsize=64)(self._draw_noise)
 
     def __call__(self, xy_px: np.ndarray, camera: Camera, tracks: Sequence[int]) -> np.ndarray:
@@ -85,14 +84,27 @@ class Lifter:
         return lifted - lifted[..., :1, :]
 
     def sigma(self, spread_m: np.ndarray) -> np.ndarray:
-        """Spread of the hypotheses (..., J) -> calibrated standard deviation, metres: ``sqrt(a^2 + (b spread)^2)`` per joint.
+        """Spread of the hypotheses (..., J) -> calibrated standard deviation of a coordinate, metres: ``sqrt(a^2 + (b spread)^2)``.
 
-        a and b were fitted on held-out windows when the model was made, see its zoo entry; without them sigma is the spread itself.
+        a and b were fitted per joint and number of steps when the model was made, see training/d3dp; without them sigma is the spread.
         """
         return np.sqrt(self._sigma_a**2 + (self._sigma_b * spread_m) ** 2).astype(np.float32)
 
     def close(self) -> None:
         self._backend.close()
+
+    def _calibration(self, sigma: dict[str, Any] | None) -> tuple[np.ndarray, np.ndarray]:
+        """a (J,) metres and b (J,) of these settings.
+
+        The spread of H samples about their own mean is too small by ``sqrt((H - 1) / H)``; b was fitted with another H, so it takes the
+        ratio of the two along.
+        """
+        if sigma is None:
+            return np.zeros(1, np.float32), np.ones(1, np.float32)
+        fitted = sigma.get("by_steps", {}).get(str(min(self.steps, 2)), sigma)
+        h, of = self.hypotheses, fitted.get("hypotheses", self.hypotheses)
+        ratio = np.sqrt((1 - 1 / of) / (1 - 1 / h)) if h > 1 < of else 1.0
+        return np.asarray(fitted["a_m"], np.float32), np.asarray(fitted["b"], np.float32) * np.float32(ratio)
 
     def _predictor(self, xy: np.ndarray) -> Predict:
         repeated = np.ascontiguousarray(np.repeat(xy, self.hypotheses, 0))

@@ -94,9 +94,18 @@ def test_lost_joints_are_filled_and_a_lost_window_stays_finite() -> None:
 
 
 def test_sigma_is_the_calibrated_spread() -> None:
+    spread = np.full((1, 17), 0.02, np.float32)
     lifter = Lifter(Network(sigma={"a_m": [0.03] * 17, "b": [2.0] * 17}))
-    np.testing.assert_allclose(lifter.sigma(np.full((1, 17), 0.02, np.float32)), 0.05, rtol=1e-6)
-    np.testing.assert_allclose(Lifter(Network()).sigma(np.full((1, 17), 0.02, np.float32)), 0.02, rtol=1e-6)
+    np.testing.assert_allclose(lifter.sigma(spread), 0.05, rtol=1e-6)
+    np.testing.assert_allclose(Lifter(Network()).sigma(spread), 0.02, rtol=1e-6)
+
+
+def test_sigma_belongs_to_the_number_of_steps_and_of_hypotheses() -> None:
+    fits = {"1": {"a_m": [0.0] * 17, "b": [9.0] * 17, "hypotheses": 5}, "2": {"a_m": [0.0] * 17, "b": [2.0] * 17, "hypotheses": 5}}
+    spread = np.full((1, 17), 0.01, np.float32)
+    for hypotheses, steps, expected in ((5, 1, 0.09), (5, 2, 0.02), (5, 4, 0.02), (2, 2, 0.02 * np.sqrt(0.8 / 0.5)), (1, 2, 0.02)):
+        lifter = Lifter(Network(sigma={**fits["1"], "by_steps": fits}), hypotheses=hypotheses, steps=steps)
+        np.testing.assert_allclose(lifter.sigma(spread), expected, rtol=1e-6)
 
 
 @pytest.mark.parametrize(("meta", "says"), [({"kind": "dhmp"}, "not a lifter"), ({"skeleton_in": "coco17"}, "coco17")])
