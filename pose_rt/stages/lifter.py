@@ -96,13 +96,15 @@ class Lifter:
     def _calibration(self, sigma: dict[str, Any] | None) -> tuple[np.ndarray, np.ndarray]:
         """a (J,) metres and b (J,) of these settings.
 
-        The spread of H samples about their own mean is too small by ``sqrt((H - 1) / H)``; b was fitted with another H, so it takes the
-        ratio of the two along.
+        Hypotheses lie closer together after one step than after more, and a single one has no spread at all. The spread of H samples
+        about their own mean is too small by ``sqrt((H - 1) / H)``; b was fitted with another H, so it takes the ratio of the two along.
         """
         if sigma is None:
             return np.zeros(1, np.float32), np.ones(1, np.float32)
+        if self.hypotheses == 1 and "alone_m" in sigma:
+            return np.asarray(sigma["alone_m"], np.float32), np.zeros(1, np.float32)
         fitted = sigma.get("by_steps", {}).get(str(min(self.steps, 2)), sigma)
-        h, of = self.hypotheses, fitted.get("hypotheses", self.hypotheses)
+        h, of = self.hypotheses, sigma.get("hypotheses", self.hypotheses)
         ratio = np.sqrt((1 - 1 / of) / (1 - 1 / h)) if h > 1 < of else 1.0
         return np.asarray(fitted["a_m"], np.float32), np.asarray(fitted["b"], np.float32) * np.float32(ratio)
 

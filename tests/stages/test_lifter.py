@@ -101,10 +101,11 @@ def test_sigma_is_the_calibrated_spread() -> None:
 
 
 def test_sigma_belongs_to_the_number_of_steps_and_of_hypotheses() -> None:
-    fits = {"1": {"a_m": [0.0] * 17, "b": [9.0] * 17, "hypotheses": 5}, "2": {"a_m": [0.0] * 17, "b": [2.0] * 17, "hypotheses": 5}}
+    fits = {"1": {"a_m": [0.0] * 17, "b": [9.0] * 17}, "2": {"a_m": [0.0] * 17, "b": [2.0] * 17}}
+    sigma = {**fits["2"], "hypotheses": 5, "by_steps": fits, "alone_m": [0.07] * 17}
     spread = np.full((1, 17), 0.01, np.float32)
-    for hypotheses, steps, expected in ((5, 1, 0.09), (5, 2, 0.02), (5, 4, 0.02), (2, 2, 0.02 * np.sqrt(0.8 / 0.5)), (1, 2, 0.02)):
-        lifter = Lifter(Network(sigma={**fits["1"], "by_steps": fits}), hypotheses=hypotheses, steps=steps)
+    for hypotheses, steps, expected in ((5, 1, 0.09), (5, 2, 0.02), (5, 4, 0.02), (2, 2, 0.02 * np.sqrt(0.8 / 0.5)), (1, 2, 0.07)):
+        lifter = Lifter(Network(sigma=sigma), hypotheses=hypotheses, steps=steps)
         np.testing.assert_allclose(lifter.sigma(spread), expected, rtol=1e-6)
 
 
