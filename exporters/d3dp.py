@@ -185,6 +185,15 @@ def store_half(model: onnx.ModelProto, smallest: int = 64) -> None:
         graph.node.insert(i, node)
 
 
+def sigma_metadata(calibration: dict[str, Any]) -> dict[str, Any]:
+    """What the run time needs of `training.d3dp.evaluate`'s calibration: `a_m` and `b` for two steps, and those of other settings.
+
+    `by_steps` holds a pair for each number of steps that was calibrated, `alone_m` is sigma where a single hypothesis has no spread.
+    """
+    by_steps = {steps: {key: entry[key] for key in ("a_m", "b")} for steps, entry in calibration["by_steps"].items()}
+    return {**by_steps["2"], "hypotheses": calibration["hypotheses"], "by_steps": by_steps, "alone_m": calibration["alone"]["a_m"]}
+
+
 def main(argv: list[str]) -> int:
     """The command line; returns the exit status."""
     parser = argparse.ArgumentParser(prog="python -m exporters d3dp", description="D3DP checkpoint -> ONNX")
@@ -200,7 +209,7 @@ def main(argv: list[str]) -> int:
         print(error, file=sys.stderr)
         return error.exit_code
     if args.sigma is not None:
-        source.metadata["sigma"] = json.loads(args.sigma.read_text())["sigma"]
+        source.metadata["sigma"] = sigma_metadata(json.loads(args.sigma.read_text())["sigma"])
     parity = export(source, args.out, half=args.half)
     write_report(args.out.with_suffix(".json"), args.out, args.checkpoint.name, [parity])
     verdict = "ok" if parity.ok else "FAIL"

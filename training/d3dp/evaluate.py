@@ -32,6 +32,7 @@ from .config import TrainConfig
 from .sampling import Lifter
 
 HYPOTHESES, STEPS, LOOKAHEADS = (1, 5, 20), (1, 2, 5), (0, 3, 9, 13)
+SIGMA_HYPOTHESES = 3
 _CAMERA = np.array([1.0, 1.0, 0.0, 0.0], np.float32)
 
 
@@ -103,22 +104,29 @@ def accuracy(lifter: Lifter, config: TrainConfig, windows: Pairs, seed: int, *, 
     return rows
 
 
-def calibration(lifter: Lifter, config: TrainConfig, clips: Clips, test: Pairs, count: int, seed: int, hypotheses: int) -> dict[str, Any]:
-    """Sigma fitted on the training mixture at the newest frame, for one and two steps, with its coverage on the test windows."""
+def calibration(lifter: Lifter, config: TrainConfig, clips: Clips, test: Pairs, count: int, seed: int) -> dict[str, Any]:
+    """Sigma fitted on the training mixture at the newest frame, with its coverage of the test windows.
+
+    For `SIGMA_HYPOTHESES` hypotheses in one and in two steps (their spreads differ), and for a single hypothesis, which has no spread.
+    """
     pairs = PairConfig(frames=config.frames, rate_hz=config.rate_hz)
     train = make_pairs(np.random.default_rng((seed, 7)), clips, count, pairs)
-    out: dict[str, Any] = {}
-    for steps in (1, 2):
+    stride = round(CLIP_RATE_HZ / config.rate_hz)
+    out: dict[str, Any] = {"hypotheses": SIGMA_HYPOTHESES, "by_steps": {}}
+    for steps, hypotheses in ((1, SIGMA_HYPOTHESES), (2, SIGMA_HYPOTHESES), (1, 1)):
         errors, spreads = [], []
-        for windows, truth in ((train, train.target_m), (test, test.target_m[:, :: round(CLIP_RATE_HZ / config.rate_hz)])):
+        for windows, truth in ((train, train.target_m), (test, test.target_m[:, ::stride])):
             drawn = lifter.hypotheses(windows.xy, hypotheses, steps, np.random.default_rng((seed, steps, 3)))
             errors.append((drawn.mean(1) - truth)[:, -1])
             spreads.append(spread_of(drawn)[:, -1])
         sigma = fit_sigma(errors[0], spreads[0])
-        out[str(steps)] = {
-            **sigma.to_dict(), "hypotheses": hypotheses, "coverage_test": coverage(errors[1], sigma(spreads[1])),
-            "coverage_train": coverage(errors[0], sigma(spreads[0])),
+        covered = {
+            "coverage_test": coverage(errors[1], sigma(spreads[1])), "coverage_train": coverage(errors[0], sigma(spreads[0])),
         }  # fmt: skip
+        if hypotheses > 1:
+            out["by_steps"][str(steps)] = {**sigma.to_dict(), **covered}
+        else:
+            out["alone"] = {"a_m": sigma.to_dict()["a_m"], **covered}
     return out
 
 
@@ -137,18 +145,19 @@ def main(arguments: list[str] | None = None) -> None:
     lifter, config = load_lifter(args.checkpoint)
     windows = held_out_windows(load_clips(args.data, "test"), config, args.windows, args.seed)
     rows = accuracy(lifter, config, windows, args.seed, flips=(False, True))
-    sigma = calibration(lifter, config, load_clips(args.data, "train"), windows, 4 * args.windows, args.seed, 5)
+    sigma = calibration(lifter, config, load_clips(args.data, "train"), windows, 4 * args.windows, args.seed)
     results = {
         "machine": machine.facts(), "threads": args.threads,
         "windows": args.windows, "seed": args.seed, "config": config.to_dict(), "errors_mm": rows,
-        "sigma": {**{k: sigma["1"][k] for k in ("a_m", "b")}, "hypotheses": 5, "steps": 1, "by_steps": sigma},
+        "sigma": sigma,
         "seconds": round(time.monotonic() - started, 1),
     }  # fmt: skip
     if args.json is not None:
         args.json.parent.mkdir(parents=True, exist_ok=True)
         args.json.write_text(json.dumps(results, indent=1) + "\n")
     Console().print(table(rows))
-    Console().print({k: (v["coverage_test"], v["coverage_train"]) for k, v in sigma.items()})
+    for name, entry in {**sigma["by_steps"], "alone": sigma["alone"]}.items():
+        Console().print(f"sigma {name}: test {entry['coverage_test']}, training mixture {entry['coverage_train']}")
 
 
 def table(rows: list[dict[str, Any]]) -> Table:
