@@ -122,6 +122,11 @@ Came read(const char* name, const py::handle& value, Type type, std::uintptr_t s
   if (py::isinstance<py::array>(value)) return from_numpy(py::reinterpret_borrow<py::array>(value), type);
   if (is_cuda(value)) {
 #ifdef POSE_RT_HAS_CUDA
+    static const std::pair<bool, std::string> status = device_status();
+    if (!status.first) {
+      refuse(std::string(name) + ": got an array on a CUDA device, but " + status.second +
+             "; see to the driver with nvidia-smi, or copy the array to the host");
+    }
     DeviceView view = device_view(name, value, stream);
     Came came;
     came.array.data = view.data;
