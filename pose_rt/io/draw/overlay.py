@@ -100,7 +100,7 @@ def _draw_bones(
 
 
 def _draw_spread(image: np.ndarray, keypoints: Keypoints2D, person: int, seen: np.ndarray, limb: float, size: float, style: Style) -> None:
-    """Draw a translucent disc of two standard deviations at each main joint, and the second mode of its heatmap if it has one."""
+    """Draw a translucent disc of two standard deviations at each main joint, and a ring at the second mode of its heatmap if it has one."""
     assert keypoints.spread_px is not None
     body, xy, spread = anatomy(keypoints.skeleton), keypoints.xy_px[person], keypoints.spread_px[person]
     for joint in np.flatnonzero(seen & ~body.fine_joint & np.isfinite(spread)):
@@ -110,11 +110,8 @@ def _draw_spread(image: np.ndarray, keypoints: Keypoints2D, person: int, seen: n
     if keypoints.second_px is None:
         return
     second = keypoints.second_px[person]
-    for joint in np.flatnonzero(seen & drawable(second)):
-        colour = style.side_colour(int(body.joint_side[joint]))
-        thickness = max(1, round(0.5 * limb))
-        polylines(image, np.stack([xy[joint], second[joint]])[None], colour, thickness)
-        ring(image, second[joint], 1.8 * limb, colour, thickness)
+    for joint in np.flatnonzero(seen & ~body.fine_joint & drawable(second)):
+        ring(image, second[joint], 1.8 * limb, style.side_colour(int(body.joint_side[joint])), max(1, round(0.5 * limb)))
 
 
 def _draw_corners(image: np.ndarray, box: np.ndarray, colour: Bgr, unit: float) -> None:
