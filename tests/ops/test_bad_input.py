@@ -35,6 +35,7 @@ ROI = np.array([[1, 1, 1, 0]], F)
 STATE = ops.OneEuroState.empty(1, 2)
 EURO = {"min_cutoff": 1.0, "beta": 0.0}
 
+ON_DEVICE = "logits.*CUDA device.*(rebuild.*POSE_RT_CUDA=ON|no device can be used)"
 CASES: list[tuple[str, str, Callable[[ModuleType], object]]] = [
     ("dtype", "logits.*float64.*float32.*astype", lambda o: o.gumbel_softmax(zeros(2, 3, dtype=np.float64), 1, temperature=1.0)),
     ("rank", r"logits.*\(2,\).*\(R", lambda o: o.gumbel_softmax(zeros(2), 1, temperature=1.0)),
@@ -55,7 +56,7 @@ CASES: list[tuple[str, str, Callable[[ModuleType], object]]] = [
     ("gumbel shape", "gumbel", lambda o: o.gumbel_softmax(zeros(2, 3), 2, temperature=1.0, gumbel=zeros(2, 1, 3))),
     ("gumbel nan", "gumbel", lambda o: o.gumbel_softmax(zeros(2, 3), 1, temperature=1.0, gumbel=nan(2, 1, 3))),
     ("out shape", "out", lambda o: o.gumbel_softmax(zeros(2, 3), 1, temperature=1.0, out=zeros(2, 3))),
-    ("device", "logits.*CUDA device.*(rebuild.*POSE_RT_CUDA=ON|no device can be used)", lambda o: o.gumbel_softmax(OnDevice(), 1, temperature=1.0)),
+    ("device", ON_DEVICE, lambda o: o.gumbel_softmax(OnDevice(), 1, temperature=1.0)),
     ("empty map", "heatmap", lambda o: o.sample_coordinates(zeros(1, 0, 4), 1)),
     ("basis", "basis.*cubic.*uniform, triangular, gaussian", lambda o: o.sample_coordinates(zeros(1, 4, 4), 1, basis="cubic")),
     ("even window", "window.*odd", lambda o: o.sample_coordinates(zeros(1, 4, 4), 1, window=(zeros(1, 2), 4))),
