@@ -39,21 +39,109 @@ class Backend(Protocol):
     def close(self) -> None: ...
 
 
+class DeviceView:
+    """Contiguous memory on a GPU that `owner` keeps alive, seen through the CUDA array interface, version 3.
+
+    Attributes:
+        pointer, shape, dtype: of a C-contiguous array.
+        stream: where work on it may still be under way, to be waited for before it is read elsewhere; None = nothing pending.
+            As the interface wants it, the default stream is written 1 (legacy) or 2 (per thread), never 0.
+    """
+
+    def __init__(self, pointer: int, shape: Sequence[int], dtype: Any, *, stream: int | None = None, owner: Any = None) -> None:
+        self.pointer, self.shape, self.dtype, self.stream = pointer, tuple(shape), np.dtype(dtype), stream
+        self.owner = owner
+
+    @classmethod
+    def of(cls, value: Any, name: str = "array") -> DeviceView:
+        """What an array of CuPy, torch, Numba or `pose_rt._core` says of itself.
+
+        Raises:
+            ValueError: no device array, or one whose rows do not follow each other.
+        """
+        if isinstance(value, cls):
+            return value
+        try:
+            seen = value.__cuda_array_interface__
+        except AttributeError:
+            raise ValueError(f"{name} is {type(value).__name__}, wanted an array on the GPU (with __cuda_array_interface__)") from None
+        view = cls(seen["data"][0], seen["shape"], seen["typestr"], stream=seen.get("stream"), owner=value)
+        if seen.get("strides") is not None and not contiguous(view.shape, seen["strides"], view.dtype.itemsize):
+            raise ValueError(f"{name} has strides {tuple(seen['strides'])}, wanted a C-contiguous array; make a contiguous copy")
+        return view
+
+    @property
+    def nbytes(self) -> int:
+        return int(np.prod(self.shape, dtype=np.int64)) * self.dtype.itemsize
+
+    @property
+    def __cuda_array_interface__(self) -> dict[str, Any]:
+        return {
+            "version": 3, "shape": self.shape, "typestr": self.dtype.str, "data": (self.pointer, False), "strides": None,
+            "stream": self.stream,
+        }  # fmt: skip
+
+
+def contiguous(shape: Sequence[int], strides: Sequence[int], itemsize: int) -> bool:
+    """Whether byte strides are those of a C-contiguous array; axes of length one and empty arrays do not matter."""
+    wanted = itemsize
+    for length, stride in zip(reversed(shape), reversed(strides), strict=True):
+        if length == 0:
+            return True
+        if length > 1 and stride != wanted:
+            return False
+        wanted *= length
+    return True
+
+
+class DeviceBackend(Backend, Protocol):
+    """A backend on a GPU, whose inputs and outputs can stay there.
+
+    `run_device` takes anything with `__cuda_array_interface__` on the backend's GPU (C-contiguous, of the dtype and shape in `inputs`)
+    and gives a `DeviceView` an output, in memory of the backend: valid until the next run. It waits for the stream that an input names
+    before it reads; an output names the stream it is still being made on, None once it is finished. Values are not examined: whoever
+    brings them to the host does so (`check_finite`).
+
+    Attributes:
+        device: GPU number.
+    """
+
+    device: int
+
+    def run_device(self, feeds: Mapping[str, Any]) -> dict[str, DeviceView]: ...
+
+
 def check_feeds(model: str, inputs: Sequence[TensorInfo], feeds: Mapping[str, np.ndarray]) -> None:
     """Check names, dtypes and shapes of what goes into a network; free axes of one name must agree.
 
     Raises:
         ValueError: with what came and what was wanted.
     """
+    for name, value in feeds.items():
+        if not isinstance(value, np.ndarray):
+            raise ValueError(f"{model}: {name} is {type(value).__name__}, wanted a NumPy array; convert it with numpy.asarray")
+    _check_shapes(model, inputs, feeds)
+
+
+def check_device_feeds(model: str, inputs: Sequence[TensorInfo], feeds: Mapping[str, Any]) -> dict[str, DeviceView]:
+    """The same for arrays on a GPU; returns them as views.
+
+    Raises:
+        ValueError: as `check_feeds`, or not a contiguous array on a GPU.
+    """
+    views = {name: DeviceView.of(value, f"{model}: {name}") for name, value in feeds.items()}
+    _check_shapes(model, inputs, views)
+    return views
+
+
+def _check_shapes(model: str, inputs: Sequence[TensorInfo], feeds: Mapping[str, np.ndarray | DeviceView]) -> None:
     wanted = [info.name for info in inputs]
     if sorted(feeds) != sorted(wanted):
         raise ValueError(f"{model}: got inputs {sorted(feeds)}, wanted {sorted(wanted)}")
     free: dict[str, int] = {}
     for info in inputs:
         value = feeds[info.name]
-        if not isinstance(value, np.ndarray):
-            raise ValueError(f"{model}: {info.name} is {type(value).__name__}, wanted a NumPy array; convert it with numpy.asarray")
-        fits = value.dtype == info.dtype and value.ndim == len(info.shape)
+        fits = value.dtype == info.dtype and len(value.shape) == len(info.shape)
         for axis, want in enumerate(info.shape if fits else ()):
             expected = free.setdefault(want, value.shape[axis]) if isinstance(want, str) else want
             fits &= value.shape[axis] == expected
