@@ -91,7 +91,10 @@ class Pipeline:
         for stage in self._front:
             packet = stage(packet)
         packet = replace(packet, heatmaps=None)  # they have served, and are heavier than the picture where packets wait
-        return [packet] if self._lift is None else self._forecast_all(self._lift.push(packet))
+        if self._lift is None:
+            return [packet]
+        now = packet.frame.captured_ns  # the newest frame known to a pose; the older ones waited for it
+        return self._forecast_all([replace(p, waited_ns=max(0, now - p.frame.captured_ns)) for p in self._lift.push(packet)])
 
     def flush(self) -> Sequence[Packet]:
         """The source has ended: everything that was held back."""

@@ -20,12 +20,16 @@ MEASURED, COMPLETED = 0, 1
 
 @dataclass(frozen=True)
 class Frame:
-    """One picture. `bgr` is read-only; `captured_ns` is the monotonic clock straight after the grab (or decode)."""
+    """One picture. `bgr` is read-only; `captured_ns` is the monotonic clock straight after the grab (or decode).
+
+    `gap_ns` is the time before this frame in which its source was lost; 0 = the stream went on. What lies in a gap is unknown.
+    """
 
     bgr: np.ndarray
     index: int
     media_ns: int
     captured_ns: int
+    gap_ns: int = 0
 
     def __post_init__(self) -> None:
         check_array("bgr", self.bgr, ("h", "w", 3), np.uint8)
@@ -173,7 +177,11 @@ class Span(NamedTuple):
 
 @dataclass(frozen=True)
 class Packet:
-    """A frame and all that is known about it so far. A stage returns ``dataclasses.replace(packet, ...)``."""
+    """A frame and all that is known about it so far. A stage returns ``dataclasses.replace(packet, ...)``.
+
+    `dropped` counts the frames of the run that were replaced by a newer one before this one was taken. `waited_ns` is the age at which
+    this frame's look-ahead was complete: the algorithmic delay, apart from the time that computing takes.
+    """
 
     frame: Frame
     rois: Rois | None = None
@@ -182,3 +190,5 @@ class Packet:
     pose: Pose3D | None = None
     forecast: Forecast | None = None
     spans: tuple[Span, ...] = field(default=())
+    dropped: int = 0
+    waited_ns: int = 0

@@ -60,12 +60,26 @@ class Channel(Generic[T]):
     def aborted(self) -> bool:
         return self._aborted
 
+    def take(self, timeout_s: float | None = None) -> T:
+        """The oldest item, as soon as there is one.
+
+        Raises:
+            TimeoutError: none came within `timeout_s`.
+            EOFError: none will ever come.
+        """
+        with self._changed:
+            if not self._changed.wait_for(lambda: self._items or self._finished, timeout_s):
+                raise TimeoutError
+            if not self._items:
+                raise EOFError
+            item = self._items.popleft()
+            self._changed.notify_all()
+            return item
+
     def __iter__(self) -> Iterator[T]:
         while True:
-            with self._changed:
-                self._changed.wait_for(lambda: self._items or self._finished)
-                if not self._items:
-                    return
-                item = self._items.popleft()
-                self._changed.notify_all()
+            try:
+                item = self.take()
+            except EOFError:
+                return
             yield item

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, runtime_checkable
 
 from ..core.types import Frame, Packet
 
@@ -53,7 +53,10 @@ class SourceInfo:
 
 
 class Source(Protocol):
-    """Gives frames in order. `close` may be called from another thread, and twice."""
+    """Gives frames in order. `close` may be called from another thread, and twice.
+
+    A source that can lose its device has an attribute `state` as well: "open", "stalled" or "lost".
+    """
 
     @property
     def info(self) -> SourceInfo: ...
@@ -72,6 +75,28 @@ class Sink(Protocol):
     def write(self, packet: Packet) -> None: ...
 
     def close(self) -> None: ...
+
+
+class Status(NamedTuple):
+    """How a run stands, for views.
+
+    Attributes:
+        state: of the source: "open", "stalled" (open, but no frame for longer than expected) or "lost" (being reconnected).
+        read, processed, written, dropped: as in `RunReport`, so far.
+    """
+
+    state: str
+    read: int
+    processed: int
+    written: int
+    dropped: int
+
+
+@runtime_checkable
+class View(Sink, Protocol):
+    """A sink with a life of its own: `tick` is called between packets, on the sinks' thread, also while no packet comes."""
+
+    def tick(self, status: Status) -> None: ...
 
 
 class Processor(Protocol):

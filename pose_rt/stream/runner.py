@@ -7,12 +7,10 @@ the sinks are closed, and the error is raised once, in the caller.
 
 from __future__ import annotations
 
-import math
 import signal
 import threading
 import time
 import warnings
-from collections import defaultdict, deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -21,11 +19,13 @@ from types import FrameType
 
 from ..core.types import Frame, Packet
 from .channel import Channel
-from .protocols import Processor, Sink, Source
+from .control import Control
+from .latency import LatencyMeter
+from .protocols import Processor, Sink, Source, Status, View
 
 QUEUE_FRAMES = 8
 QUEUE_BYTES = 256 << 20
-_LATENCY_WINDOW = 8192
+TICK_S = 1 / 60
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,9 @@ class RunReport:
             replaced by a newer one before any work (live sources only).
         wall_s: from the call to the last sink closed.
         latency_ms: "p50", "p95", "p99", "max" from capture to the end of the last sink's write, over the last 8192 frames.
-        stage_ms: mean time of each stage per written frame, from the packets' spans.
+        work_ms: the same without `wait_ms`.
+        wait_ms: mean algorithmic delay of the look-ahead.
+        stage_ms: mean time of each stage over the same frames, from the packets' spans.
         interrupted: Ctrl-C ended the run; what had been read by then was still written.
     """
 
@@ -47,6 +49,8 @@ class RunReport:
     dropped: int
     wall_s: float
     latency_ms: dict[str, float]
+    work_ms: dict[str, float]
+    wait_ms: float
     stage_ms: dict[str, float]
     interrupted: bool
 
@@ -66,31 +70,6 @@ class _FirstError:
         with self._lock:
             if self.error is None:
                 self.error = error
-
-
-class _Clock:
-    """Counts written packets, their latency and their stage times in bounded memory."""
-
-    def __init__(self) -> None:
-        self.written = 0
-        self._latency_ns: deque[int] = deque(maxlen=_LATENCY_WINDOW)
-        self._stage_ns: defaultdict[str, int] = defaultdict(int)
-
-    def count(self, packet: Packet) -> None:
-        self.written += 1
-        self._latency_ns.append(time.monotonic_ns() - packet.frame.captured_ns)
-        for span in packet.spans:
-            self._stage_ns[span.stage] += span.end_ns - span.start_ns
-
-    def latency_ms(self) -> dict[str, float]:
-        ordered = sorted(self._latency_ns)
-        if not ordered:
-            return {}
-        ranks = {"p50": 0.5, "p95": 0.95, "p99": 0.99, "max": 1.0}
-        return {name: ordered[max(0, math.ceil(rank * len(ordered)) - 1)] / 1e6 for name, rank in ranks.items()}
-
-    def stage_ms(self) -> dict[str, float]:
-        return {stage: total / 1e6 / self.written for stage, total in self._stage_ns.items()}
 
 
 @contextmanager
@@ -150,7 +129,7 @@ class _Run:
         try:
             for frame in self.frames:
                 self.processed += 1
-                if not self._pass_on(self.process(Packet(frame))):
+                if not self._pass_on(self.process(Packet(frame, dropped=self.frames.dropped))):
                     return
             if not self.frames.aborted:
                 self._pass_on(self.process.flush())
@@ -177,8 +156,19 @@ class _Run:
         self.frames.abort()
         self.results.abort()
 
+    def status(self, written: int) -> Status:
+        return Status(getattr(self.source, "state", "open"), self.read, self.processed, written, self.frames.dropped)
 
-def run(source: Source, process: Processor, sinks: Sink | Sequence[Sink], *, capacity: int | None = None, join_s: float = 5.0) -> RunReport:
+
+def run(
+    source: Source,
+    process: Processor,
+    sinks: Sink | Sequence[Sink],
+    *,
+    capacity: int | None = None,
+    join_s: float = 5.0,
+    control: Control | None = None,
+) -> RunReport:
     """Run until the source ends, an error or Ctrl-C; then close the source and every sink.
 
     Args:
@@ -189,6 +179,7 @@ def run(source: Source, process: Processor, sinks: Sink | Sequence[Sink], *, cap
             pictures. Of a live source one frame waits.
         join_s: seconds a thread may take to end before the source is closed under it, and again before it is given up with a
             warning that names it.
+        control: lets sinks that are views end the run; they also get a `tick` between packets.
 
     Raises:
         The first error of source, processor or sinks, after all of them were closed. The first Ctrl-C does not raise: the
@@ -202,16 +193,18 @@ def run(source: Source, process: Processor, sinks: Sink | Sequence[Sink], *, cap
         threading.Thread(target=state.work, name="pose-rt pipeline", daemon=True),
     ]
     watcher = threading.Thread(target=state.watch, name="pose-rt interrupt", daemon=True)
-    clock = _Clock()
+    clock = LatencyMeter()
     killed = False
+    if control is not None:
+        control.bind(lambda: state.signals.put(True))
     with _on_ctrl_c(lambda: state.signals.put(True)):
         try:
             for thread in (watcher, *threads):
                 thread.start()
-            for packet in state.results:
+            for packet in _packets(state, [sink for sink in sinks if isinstance(sink, View)], clock):
                 for sink in sinks:
                     sink.write(packet)
-                clock.count(packet)
+                clock.add(packet)
         except KeyboardInterrupt:
             killed = True
             state.abort()
@@ -223,16 +216,32 @@ def run(source: Source, process: Processor, sinks: Sink | Sequence[Sink], *, cap
         state.signals.put(False)
     if state.failure.error is not None:
         raise state.failure.error
+    figures = clock.summary()
     return RunReport(
         read=state.read,
         processed=state.processed,
-        written=clock.written,
+        written=clock.frames,
         dropped=state.frames.dropped,
         wall_s=time.monotonic() - start,
-        latency_ms=clock.latency_ms(),
-        stage_ms=clock.stage_ms(),
-        interrupted=interrupted,
+        latency_ms=figures.age_ms,
+        work_ms=figures.work_ms,
+        wait_ms=figures.wait_ms,
+        stage_ms=figures.stage_ms,
+        interrupted=interrupted and not (control is not None and control.stopped),
     )
+
+
+def _packets(state: _Run, views: Sequence[View], clock: LatencyMeter) -> Iterator[Packet]:
+    """The finished packets; views get their tick before each one and at least every `TICK_S` while none comes."""
+    while True:
+        for view in views:
+            view.tick(state.status(clock.frames))
+        try:
+            yield state.results.take(TICK_S if views else None)
+        except TimeoutError:
+            continue
+        except EOFError:
+            return
 
 
 def _end(state: _Run, threads: Sequence[threading.Thread], sinks: Sequence[Sink], join_s: float) -> None:
