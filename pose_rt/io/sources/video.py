@@ -10,8 +10,6 @@ from fractions import Fraction
 from pathlib import Path
 
 import av.error
-import cv2
-import numpy as np
 from av.container import InputContainer
 from av.packet import Packet as MediaPacket
 from av.video.frame import VideoFrame
@@ -21,6 +19,7 @@ from ...core.types import Frame
 from ...errors import InputError, UsageError
 from ...stream.protocols import ColorTags, SourceInfo
 from ..media import MAX_PIXELS, NS, BgrConverter, Orientation, Timeline, check_size, frame_rate, open_media, orientation, video_stream
+from ..pictures import fit
 from .base import check_media_path
 
 _DEMUX_RETRIES = 8
@@ -166,7 +165,7 @@ class VideoSource:
                     self.info = replace(self.info, rotation=raw.rotation, pixel_aspect=_aspect(stream, turn), color=_color(raw))
                 image = convert(raw)
                 if (raw.width, raw.height) != stored:
-                    image = _fit(image, stored)
+                    image = fit(image, stored)
                     rescaled += 1
                 yield Frame(turn.apply(image), index, media_ns, time.monotonic_ns())
                 index += 1
@@ -256,13 +255,3 @@ def _color(frame: VideoFrame) -> ColorTags | None:
         return ColorTags(1, 13, 6)
     tags = ColorTags(int(frame.color_primaries), int(frame.color_trc), int(frame.colorspace))
     return None if tags == ColorTags() else tags
-
-
-def _fit(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """Scale an image into `size` (width, height) with its shape kept, on black."""
-    scale = min(size[0] / image.shape[1], size[1] / image.shape[0])
-    width, height = max(1, round(image.shape[1] * scale)), max(1, round(image.shape[0] * scale))
-    canvas = np.zeros((size[1], size[0], 3), np.uint8)
-    left, top = (size[0] - width) // 2, (size[1] - height) // 2
-    canvas[top : top + height, left : left + width] = cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA)
-    return canvas
