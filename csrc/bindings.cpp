@@ -477,6 +477,71 @@ py::object crop_warp(const py::object& image_in, const py::object& roi_in, const
   return out.keep;
 }
 
+void read_mirror(const py::object& mirror_in, std::int64_t joints, DdimStep& op) {
+  Sizes sizes;
+  const Array mirror = take("mirror", mirror_in, Type::kInt32, {Axis(joints)}, sizes);
+  host_only("mirror", mirror);
+  if (joints > kMaxMirror) refuse("mirror: got " + std::to_string(joints) + " joints, wanted at most " + std::to_string(kMaxMirror));
+  const auto* partner = static_cast<const std::int32_t*>(mirror.data);
+  for (std::int64_t j = 0; j < joints; ++j) {
+    if (partner[j] < 0 || partner[j] >= joints || partner[partner[j]] != j)
+      refuse("mirror: got partners that are not mutual, wanted pairs");
+    op.mirror[j] = partner[j];
+  }
+  op.mirrored = true;
+}
+
+py::tuple ddim_step(const py::object& noisy_in, const py::object& prediction_in, const py::object& noise_in, double alpha,
+                    double alpha_next, double sigma, double c, double scale, const py::object& mirror_in, const py::object& out_in,
+                    std::uintptr_t stream) {
+  Sizes sizes;
+  const Array noisy = take("noisy", noisy_in, Type::kFloat32, {'N', 'F', 'J', 3}, sizes, stream);
+  DdimStep op{};
+  if (!mirror_in.is_none()) read_mirror(mirror_in, sizes['J'], op);
+  const std::int64_t runs = sizes['N'] * (op.mirrored ? 2 : 1);
+  const Array prediction = take("prediction", prediction_in, Type::kFloat32, {Axis(runs), 'F', 'J', 3}, sizes, stream);
+  same_device("prediction", prediction, "noisy", noisy);
+  Array noise;
+  if (!noise_in.is_none()) {
+    noise = take("noise", noise_in, Type::kFloat32, {'N', 'F', 'J', 3}, sizes, stream);
+    same_device("noise", noise, "noisy", noisy);
+    op.noise = noise.floats();
+  }
+  if (!(alpha > 0 && alpha < 1)) refuse("alpha: got " + number(alpha) + ", wanted a number between 0 and 1");
+  within("alpha_next", alpha_next, alpha, 1);
+  within("sigma", sigma, 0, 1);
+  within("c", c, 0, 1);
+  positive("scale", scale);
+  if (noise_in.is_none() && sigma != 0)
+    refuse("noise: got None with sigma " + number(sigma) + ", wanted an array; only sigma 0 needs none");
+  py::object outs[2] = {py::none(), py::none()};
+  if (!out_in.is_none()) {
+    const auto given = out_in.cast<py::tuple>();
+    if (given.size() != 2) refuse("out: got " + std::to_string(given.size()) + " arrays, wanted (next, network)");
+    outs[0] = given[0];
+    outs[1] = given[1];
+  }
+  const Array next = output("out[0]", outs[0], Type::kFloat32, {sizes['N'], sizes['F'], sizes['J'], 3}, noisy.cuda, stream);
+  const Array network = output("out[1]", outs[1], Type::kFloat32, {runs, sizes['F'], sizes['J'], 3}, noisy.cuda, stream);
+  if (next.size != 0) {
+    op.noisy = noisy.floats();
+    op.prediction = prediction.floats();
+    op.next = write<float>(next);
+    op.network = write<float>(network);
+    op.rows = sizes['N'] * sizes['F'];
+    op.joints = sizes['J'];
+    op.noisy_factor = std::sqrt(1 / alpha);
+    op.implied_divisor = std::sqrt(1 / alpha - 1);
+    op.keep = static_cast<float>(std::sqrt(alpha_next));
+    op.c = static_cast<float>(c);
+    op.sigma = static_cast<float>(sigma);
+    op.scale = static_cast<float>(scale);
+    op.limit = static_cast<float>(1.1 * scale);
+    launch(noisy.cuda, stream, op, host::ddim_step, POSE_RT_ON_DEVICE(ddim_step));
+  }
+  return py::make_tuple(next.keep, network.keep);
+}
+
 py::tuple decode_detections(const py::object& boxes_in, const py::object& scores_in, double threshold, double iou,
                             const py::object& anchors_in, const py::object& input_size) {
   Sizes sizes;
@@ -609,6 +674,7 @@ PYBIND11_MODULE(_core, m) {
   m.def("project", project);
   m.def("aggregate", aggregate);
   m.def("crop_warp", crop_warp);
+  m.def("ddim_step", ddim_step);
   m.def("decode_detections", decode_detections);
   m.def("one_euro", one_euro);
   use_isa(std::getenv("POSE_RT_ISA") == nullptr ? "" : std::getenv("POSE_RT_ISA"));

@@ -148,8 +148,24 @@ struct OneEuro {
   double min_cutoff, beta, d_cutoff;
 };
 
-// Small scalar ops, compiled once and for the host alone.
+// One step of DDIM for a network that predicts the clean sample, with the mean over a mirrored prediction and the next network input.
+constexpr std::int64_t kMaxMirror = 64;  // joints of a mirrored step
+struct DdimStep {
+  const float* noisy;       // (rows, joints, 3)
+  const float* prediction;  // (rows, joints, 3); mirrored: (2, rows, joints, 3), the second made from mirrored inputs
+  const float* noise;       // (rows, joints, 3), or null: none
+  float* next;              // (rows, joints, 3), may be `noisy`
+  float* network;           // like `prediction`: what the network takes next
+  std::int64_t rows, joints;
+  double noisy_factor, implied_divisor;  // sqrt(1 / alpha), sqrt(1 / alpha - 1)
+  float keep, c, sigma, scale, limit;    // keep = sqrt(alpha of the next step)
+  bool mirrored;
+  std::int32_t mirror[kMaxMirror];  // each joint's partner
+};
+
+// Small scalar ops, compiled once for the host.
 namespace host {
+void ddim_step(const DdimStep& a);
 std::int64_t decode_detections(const DecodeDetections& a);
 void one_euro(const OneEuro& a);
 }  // namespace host
@@ -189,6 +205,7 @@ void blend_bases(const BlendBases& a, void* stream);
 void project(const Project& a, void* stream);
 void aggregate(const Aggregate& a, void* stream);
 void crop_warp(const CropWarp& a, void* stream);
+void ddim_step(const DdimStep& a, void* stream);
 }  // namespace cuda
 
 }  // namespace pose_rt

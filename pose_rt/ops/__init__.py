@@ -17,7 +17,8 @@ from pose_rt.ops.reference import BASES, OneEuroState, blazepose_anchors
 
 __all__ = [
     "BASES", "OneEuroState", "aggregate", "backend", "blazepose_anchors", "blend_bases", "crop_warp", "cuda_status",
-    "decode_detections", "gumbel_softmax", "gumbel_weights", "isa", "one_euro", "project", "refine_heatmaps", "sample_coordinates",
+    "ddim_step", "decode_detections", "gumbel_softmax", "gumbel_weights", "isa", "one_euro", "project", "refine_heatmaps",
+    "sample_coordinates",
 ]  # fmt: skip
 
 Array = Any
@@ -235,6 +236,24 @@ def aggregate(
         checks.output(name, target, result.shape, result.dtype)
         target[...] = result
     return out
+
+
+def ddim_step(
+    noisy: Array, prediction: Array, noise: Array | None, coefficients: tuple[float, float, float, float], *, scale: float = 1.0,
+    mirror: np.ndarray | None = None, out: tuple[Array, Array] | None = None, stream: int = 0,
+) -> tuple[Array, Array]:  # fmt: skip
+    """y' and the network's next input from y, the prediction and noise (N, F, J, 3); `coefficients` are alpha, alpha', sigma and c.
+    `mirror` (J,) int32 is always on the host. See `reference.ddim_step`."""
+    native = core()
+    if native is not None:
+        return native.ddim_step(noisy, prediction, noise, *coefficients, scale, mirror, out, stream)
+    checks.ddim_step(noisy, prediction, noise, coefficients, scale, mirror)
+    alpha, alpha_next, sigma, c = coefficients
+    results = reference.ddim_step(
+        noisy, prediction, noise, alpha=alpha, alpha_next=alpha_next, sigma=sigma, c=c, scale=scale, mirror=mirror
+    )  # fmt: skip
+    first, second = (None, None) if out is None else out
+    return _into(first, results[0]), _into(second, results[1])
 
 
 def _channels(name: str, value: float | np.ndarray) -> np.ndarray:

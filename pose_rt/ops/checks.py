@@ -86,3 +86,31 @@ def noise(name: str, value: Any, shape: Shape) -> None:
     array(name, value, shape)
     if np.isnan(value).any() or (value == np.inf).any():
         raise ValueError(f"{name}: got NaN or inf, wanted finite values or -inf")
+
+
+MAX_MIRROR = 64
+
+
+def ddim_step(noisy: Any, prediction: Any, noise: Any, coefficients: Sequence[float], scale: float, mirror: Any) -> None:
+    """What `pose_rt.ops.ddim_step` takes."""
+    sizes: dict[str, int] = {}
+    array("noisy", noisy, ("N", "F", "J", 3), sizes=sizes)
+    if mirror is not None:
+        joints = noisy.shape[2]
+        array("mirror", mirror, (joints,), np.int32)
+        if joints > MAX_MIRROR:
+            raise ValueError(f"mirror: got {joints} joints, wanted at most {MAX_MIRROR}")
+        if ((mirror < 0) | (mirror >= joints)).any() or (mirror[mirror] != np.arange(joints)).any():
+            raise ValueError("mirror: got partners that are not mutual, wanted pairs")
+    array("prediction", prediction, (len(noisy) * (1 if mirror is None else 2), "F", "J", 3), sizes=sizes)
+    if noise is not None:
+        array("noise", noise, ("N", "F", "J", 3), sizes=sizes)
+    alpha, alpha_next, sigma, c = coefficients
+    if not 0 < alpha < 1:
+        raise ValueError(f"alpha: got {alpha}, wanted a number between 0 and 1")
+    within("alpha_next", alpha_next, alpha, 1)
+    within("sigma", sigma, 0, 1)
+    within("c", c, 0, 1)
+    positive("scale", scale)
+    if noise is None and sigma != 0:
+        raise ValueError(f"noise: got None with sigma {sigma}, wanted an array; only sigma 0 needs none")

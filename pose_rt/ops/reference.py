@@ -2,7 +2,7 @@
 
 Inputs are taken as checked (`pose_rt.ops` does that). Arithmetic that a kernel may do in another order is done in float64 here, so
 that a difference seen in a test is the kernel's own; results are float32. Here: sampling and heatmaps; the ops of `reference_pose`
-(projection, aggregation) and `reference_frame` (crop, detections, filter) are re-exported.
+(projection, aggregation, DDIM) and `reference_frame` (crop, detections, filter) are re-exported.
 """
 
 from __future__ import annotations
@@ -11,10 +11,11 @@ import numpy as np
 
 from pose_rt.core import rng
 from pose_rt.ops.reference_frame import OneEuroState, blazepose_anchors, crop_warp, decode_detections, one_euro
-from pose_rt.ops.reference_pose import aggregate, project
+from pose_rt.ops.reference_pose import aggregate, ddim_step, project
 
 __all__ = [
-    "BASES", "OneEuroState", "aggregate", "axis_positions", "blazepose_anchors", "blend_bases", "crop_warp", "decode_detections",
+    "BASES", "OneEuroState", "aggregate", "axis_positions", "blazepose_anchors", "blend_bases", "crop_warp", "ddim_step",
+    "decode_detections",
     "gumbel_softmax", "gumbel_weights", "one_euro", "project", "refine_heatmaps", "sample_coordinates",
 ]  # fmt: skip
 
