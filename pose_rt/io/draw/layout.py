@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
-
-import cv2
 import numpy as np
 
+from pose_rt.core.camera import Camera
 from pose_rt.core.types import Packet
 
+from .completed import draw_completed
 from .futures3d import ghost_steps
+from .hud import draw_status
+from .mirror import mirror_camera, mirror_packet
 from .overlay import draw_people
+from .panel import round_corners
 from .room3d import backdrop
 from .scene3d import draw_future_scene, draw_scene, people_places
-from .strokes import blend, put_text, text_size, window
+from .strokes import blend, put_text
 from .style import Bgr, Layout, Style, mix, picture_unit
 from .view import choose_view
 
@@ -22,7 +24,6 @@ _SMALLEST_VIEW_PX = 24
 _SMALLEST_STRIP_PX = 160
 Box = tuple[int, int, int, int]
 _WHITE: Bgr = (255, 255, 255)
-_TEXT: Bgr = (240, 238, 236)
 
 
 def output_size(width: int, height: int, layout: Layout) -> tuple[int, int]:
@@ -34,20 +35,23 @@ def output_size(width: int, height: int, layout: Layout) -> tuple[int, int]:
     return (width + _panel_width(width, height), height) if layout == "side" else (width, height)
 
 
-def draw_frame(packet: Packet, style: Style | None = None, status: str = "") -> np.ndarray:
+def draw_frame(packet: Packet, style: Style | None = None, status: str = "", camera: Camera | None = None) -> np.ndarray:
     """Draw what is known about a frame; the same packet, style and status always give the same picture.
 
     Args:
         packet: any of its results may be None; that part is then not drawn.
         style: the look; the default one where None.
-        status: one line of text for the upper left corner, such as frame rate and delay.
+        status: one line of text for an upper corner, such as frame rate and delay.
+        camera: of the 3D stages; with it, completed joints whose root is known are drawn in the picture too.
 
     Returns:
         (h, w, 3) uint8 BGR of `output_size`, a new array; the packet's frame is not changed.
     """
     style = style or Style()
-    frame = packet.frame.bgr
-    height, width = frame.shape[:2]
+    width, height = packet.frame.width, packet.frame.height
+    if style.mirror:
+        packet = mirror_packet(packet)
+        camera = None if camera is None else mirror_camera(camera, width)
     unit = picture_unit(width, height)
     out_width, out_height = output_size(width, height, style.layout)
     image = np.empty((out_height, out_width, 3), np.uint8)
@@ -55,15 +59,17 @@ def draw_frame(packet: Packet, style: Style | None = None, status: str = "") -> 
         _draw_panel(image, packet, unit, style)
     else:
         picture = image[:, :width]
-        picture[...] = frame
-        if packet.keypoints is not None:
+        picture[...] = packet.frame.bgr
+        if style.overlay and packet.pose is not None and camera is not None:
+            draw_completed(picture, packet.pose, camera, style)
+        if style.overlay and packet.keypoints is not None:
             draw_people(picture, packet.keypoints, style)
         if style.layout == "side":
             _draw_panel(image[:, width:], packet, unit, style)
         elif style.inset and packet.pose is not None:
             _draw_inset(picture, packet, unit, style)
     if status:
-        _draw_status(image, status, unit)
+        draw_status(image, status, style)
     return image
 
 
@@ -133,7 +139,7 @@ def _draw_inset(image: np.ndarray, packet: Packet, unit: float, style: Style) ->
     blend(patch, backdrop(view, style), _PANEL_OPACITY)
     draw_scene(patch, packet, places, view, style)
     radius = max(2, round(0.045 * (bottom - top)))
-    _round_corners(patch, below, radius, mix(style.panel, _WHITE, 0.35))
+    round_corners(patch, below, radius, mix(style.panel, _WHITE, 0.35))
 
 
 def inset_box(width: int, height: int, style: Style) -> tuple[int, int, int, int] | None:
@@ -146,38 +152,3 @@ def inset_box(width: int, height: int, style: Style) -> tuple[int, int, int, int
     left = margin if style.inset_corner.endswith("left") else width - margin - side
     top = margin if style.inset_corner.startswith("top") else height - margin - side
     return left, top, left + side, top + side
-
-
-@lru_cache(maxsize=8)
-def _corner(radius: int, rim: Bgr) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """How to finish the upper left corner of a panel, anti-aliased: corner = below * a + panel * b + c, (r, r, 3) float32 each."""
-    at = radius - np.arange(radius, dtype=np.float32) - 0.5
-    distance = np.hypot(at[:, None], at[None])[..., None]
-    inside = np.clip(radius - distance + 0.5, 0.0, 1.0)
-    line = np.clip(1.0 - np.abs(radius - 0.5 - distance), 0.0, 1.0)
-    return 1.0 - inside, inside * (1.0 - line), inside * line * np.array(rim, np.float32)
-
-
-def _round_corners(patch: np.ndarray, below: np.ndarray, radius: int, rim: Bgr) -> None:
-    """Put back what lies outside the round corners of a panel and draw its rim."""
-    height, width = patch.shape[:2]
-    radius = min(radius, height // 2, width // 2)
-    keep, panel, line = _corner(radius, rim)
-    for turn in (np.s_[:, :], np.s_[::-1, :], np.s_[:, ::-1], np.s_[::-1, ::-1]):
-        corner = patch[turn][:radius, :radius]
-        corner[...] = below[turn][:radius, :radius] * keep + corner * panel + line + 0.5
-    patch[0, radius : width - radius] = patch[-1, radius : width - radius] = rim
-    patch[radius : height - radius, 0] = patch[radius : height - radius, -1] = rim
-
-
-def _draw_status(image: np.ndarray, status: str, unit: float) -> None:
-    """Write a line of text on a dark strip in the upper left corner."""
-    height = 9.0 * unit
-    if height < 4.5:
-        return
-    text_width, _ = text_size(status, height)
-    margin, pad = 12.0 * unit, 0.8 * height
-    strip = window(image, margin, margin, margin + text_width + 2.0 * pad, margin + height + 2.0 * pad)
-    if strip.size:
-        cv2.addWeighted(strip, 0.35, strip, 0.0, 10.0, dst=strip)
-        put_text(strip, status, pad, pad + height, height, _TEXT)

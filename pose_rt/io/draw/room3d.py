@@ -16,7 +16,7 @@ _WHITE: Bgr = (255, 255, 255)
 _TEXT: Bgr = (206, 198, 192)
 
 
-@lru_cache(maxsize=4)
+@lru_cache(maxsize=16)
 def backdrop(view: View, style: Style, labels: bool = True) -> np.ndarray:
     """The empty scene, (height, width, 3) uint8, read-only: a dark room with a pool of light on a floor of 1 m squares."""
     image = _room(view, style)

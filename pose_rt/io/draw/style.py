@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from math import sqrt
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import numpy as np
 
@@ -14,6 +14,7 @@ from pose_rt.errors import UsageError
 
 Layout = Literal["overlay", "side", "3d"]
 Corner = Literal["top-left", "top-right", "bottom-left", "bottom-right"]
+Toggle = Literal["overlay", "inset", "hypotheses", "futures", "spread", "boxes", "mirror", "timing"]
 Bgr = tuple[int, int, int]
 
 LEFT, RIGHT, CENTRE = 0, 1, 2
@@ -37,7 +38,10 @@ class Style:
         inset: whether `overlay` shows the 3D view; `inset_corner` and `inset_share` (of the height) place it.
         yaw_deg, pitch_deg: the fixed viewpoint of the 3D view: to the side of the camera and above it.
         spread: whether the uncertainty of a joint is drawn, in 2D and in 3D.
+        overlay: whether people are marked in the picture itself: skeleton, box and id.
         boxes: whether each person is marked by the corners of their box and their id.
+        mirror: whether the picture and the 3D view are mirrored, as people know themselves; text and the colours of left and right stay.
+        timing: whether views lay the panel of `draw_timing` over the picture; `draw_frame` does not know the figures.
         line_scale: factor on every line width.
 
     Raises:
@@ -50,12 +54,15 @@ class Style:
     futures: int = 8
     ghosts_s: tuple[float, ...] = (0.25, 0.5, 1.0, 2.0)
     inset: bool = True
-    inset_corner: Corner = "top-left"
+    inset_corner: Corner = "top-right"
     inset_share: float = 0.44
     yaw_deg: float = 32.0
     pitch_deg: float = 15.0
     spread: bool = True
+    overlay: bool = True
     boxes: bool = True
+    mirror: bool = False
+    timing: bool = False
     line_scale: float = 1.0
     left: Bgr = (233, 180, 86)
     right: Bgr = (0, 159, 230)
@@ -76,6 +83,27 @@ class Style:
             raise UsageError(f"{self.hypotheses} hypotheses and {self.futures} futures cannot be drawn", "give 0 or more")
         if not self.accents:
             raise UsageError("there is no accent colour to mark people with", "give at least one")
+
+    def toggled(self, name: Toggle, base: Style) -> Style:
+        """This style with one thing switched on or off; `base` says how much there is of it when it is on.
+
+        A layout with a panel loses it with "inset".
+        """
+        if name in ("hypotheses", "futures"):
+            count = 0 if getattr(self, name) else getattr(base, name) or getattr(Style, name)
+            return self._with({name: count})
+        if name == "inset" and base.layout != "overlay":
+            shown = self.layout == base.layout
+            return replace(self, layout="overlay" if shown else base.layout, inset=not shown)
+        return self._with({name: not getattr(self, name)})
+
+    def _with(self, changes: dict[str, Any]) -> Style:
+        return replace(self, **changes)
+
+    @property
+    def hud_side(self) -> Literal["left", "right"]:
+        """The side of the picture where text is written: the one without the inset."""
+        return "right" if self.layout == "overlay" and self.inset and self.inset_corner.endswith("left") else "left"
 
     def side_colour(self, side: int) -> Bgr:
         """The colour of LEFT, RIGHT or CENTRE."""
