@@ -31,7 +31,7 @@ def lay_panel(image: np.ndarray, left: float, top: float, width: float, height: 
     below = patch.copy()
     ground = np.full_like(patch, style.panel)
     cv2.addWeighted(patch, 1.0 - opacity, ground, opacity, 0.0, dst=patch)
-    radius = max(2, round(min(0.5 * min(patch.shape[:2]), 0.02 * (width + height))))
+    radius = max(2, round(min(0.25 * min(patch.shape[:2]), 5.0 + 0.012 * (width + height))))
     round_corners(patch, below, radius, mix(style.panel, _WHITE, 0.22))
     return patch
 

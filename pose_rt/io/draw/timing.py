@@ -113,10 +113,10 @@ def _row(image: np.ndarray, name: str, values: Sequence[str], columns: Sequence[
 def _history(
     image: np.ndarray, ages_ms: Sequence[float], left: float, top: float, right: float, bottom: float, faint: Bgr, style: Style
 ) -> None:
-    """The ages as a line over a base line at zero; the scale ends at the next of 50, 100, 200, ... ms above the largest."""
+    """The ages as a line over a base line at zero; the scale ends at 50, 100, 200, ... ms, above all but the few largest."""
     ages = np.asarray(ages_ms, np.float64)
-    scale = 50.0
-    while scale < ages.max() and scale < 1e6:
+    scale, high = 50.0, float(np.quantile(ages, 0.95))
+    while scale < high and scale < 1e6:
         scale *= 2.0
     capital = 0.175 * (bottom - top)
     label = f"{scale:.0f}"
