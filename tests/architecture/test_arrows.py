@@ -51,6 +51,7 @@ ONLY_IN: dict[str, tuple[str, ...]] = {
     "av": ("pose_rt/io/", "pose_rt/bench/", "pose_rt/cli/doctor.py"),
     "pygame": ("pose_rt/io/",),
     "rerun": ("pose_rt/io/",),
+    "aiohttp": ("pose_rt/io/sinks/web/",),
     "mediapipe": (),
 }
 """Where each heavy library may be named; the last is allowed nowhere."""
