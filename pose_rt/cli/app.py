@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 from typing import Annotated
 
@@ -10,7 +11,7 @@ import typer
 from pose_rt import __version__
 from pose_rt.errors import PoseRtError
 
-from . import bench, doctor, models, video
+from . import bench, cameras, doctor, models, video, webcam
 
 EXIT_INTERRUPTED = 130
 # Newer typer carries its own copy of click, older typer depends on it: the base of BadParameter is the usage error in both.
@@ -41,6 +42,8 @@ def _root(
 
 
 app.command("video")(video.video)
+app.command("webcam")(webcam.webcam)
+app.command("cameras")(cameras.cameras)
 app.command("doctor")(doctor.doctor)
 app.add_typer(models.app, name="models")
 app.add_typer(bench.app, name="bench")
@@ -50,6 +53,7 @@ def main(argv: list[str] | None = None) -> None:
     """Entry point of the `pose-rt` script."""
     args = list(sys.argv[1:] if argv is None else argv)
     debug = "--debug" in args
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # a service that is stopped finishes its files as after Ctrl-C
     sys.exit(run([a for a in args if a != "--debug"], debug=debug))
 
 

@@ -125,8 +125,7 @@ def _training() -> Finding:
 
 
 def _viewer() -> Finding:
-    import os
-    import sys
+    from .views import has_display
 
-    display = sys.platform in ("darwin", "win32") or bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
+    display = has_display()
     return Finding("display", OK if display else OPTIONAL, "a screen is there" if display else "no screen: files only")

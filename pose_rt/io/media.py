@@ -74,7 +74,7 @@ def _is_mp4(path: Path) -> bool:
         return False
 
 
-def video_stream(container: InputContainer, path: Path) -> VideoStream:
+def video_stream(container: InputContainer, path: Path | str) -> VideoStream:
     """The video stream FFmpeg holds for the main one; cover pictures of music files do not count.
 
     Raises:
@@ -93,7 +93,7 @@ def video_stream(container: InputContainer, path: Path) -> VideoStream:
     return stream
 
 
-def check_size(width: int, height: int, path: Path) -> None:
+def check_size(width: int, height: int, path: Path | str) -> None:
     """Raise InputError where a picture is larger than what is decoded."""
     if width > MAX_SIDE or height > MAX_SIDE or width * height > MAX_PIXELS:
         limit = f"wanted at most {MAX_SIDE} px a side and {MAX_PIXELS >> 20} Mpx"

@@ -41,6 +41,7 @@ class RunReport:
         wait_ms: mean algorithmic delay of the look-ahead.
         stage_ms: mean time of each stage over the same frames, from the packets' spans.
         interrupted: Ctrl-C ended the run; what had been read by then was still written.
+        result_fps: results a second between the first and the last of the same frames; `fps` counts the start as well.
     """
 
     read: int
@@ -53,6 +54,7 @@ class RunReport:
     wait_ms: float
     stage_ms: dict[str, float]
     interrupted: bool
+    result_fps: float = 0.0
 
     @property
     def fps(self) -> float:
@@ -73,22 +75,28 @@ class _FirstError:
 
 
 @contextmanager
-def _on_ctrl_c(act: Callable[[], None]) -> Iterator[None]:
-    """Let the first Ctrl-C call `act` instead of raising in the middle of a write; the second raises as usual."""
-    own = threading.current_thread() is threading.main_thread() and signal.getsignal(signal.SIGINT) is signal.default_int_handler
-    if not own:
+def _on_interrupt(act: Callable[[], None]) -> Iterator[None]:
+    """Let the first Ctrl-C (or SIGTERM, see `run`) call `act` instead of raising in the middle of a write; the second raises."""
+    mine = signal.default_int_handler
+    numbers = [n for n in (signal.SIGINT, signal.SIGTERM) if signal.getsignal(n) is mine]
+    if threading.current_thread() is not threading.main_thread() or not numbers:
         yield
         return
 
     def handle(number: int, frame: FrameType | None) -> None:
-        signal.signal(signal.SIGINT, signal.default_int_handler)
+        restore()
         act()
 
-    signal.signal(signal.SIGINT, handle)
+    def restore() -> None:
+        for each_number in numbers:
+            signal.signal(each_number, mine)
+
+    for number in numbers:
+        signal.signal(number, handle)
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, signal.default_int_handler)
+        restore()
 
 
 def _capacity(source: Source) -> int:
@@ -104,7 +112,7 @@ class _Run:
         self.process = process
         live = source.info.live
         self.frames: Channel[Frame] = Channel(1 if live else capacity, newest_only=live)
-        self.results: Channel[Packet] = Channel(max(1, capacity // 2))
+        self.results: Channel[Packet] = Channel(1 if live else max(1, capacity // 2))  # what waits here grows old
         self.failure = _FirstError()
         self.stop = threading.Event()
         self.signals: SimpleQueue[bool] = SimpleQueue()
@@ -183,7 +191,7 @@ def run(
 
     Raises:
         The first error of source, processor or sinks, after all of them were closed. The first Ctrl-C does not raise: the
-        report says `interrupted`.
+        report says `interrupted`. SIGTERM is treated the same where `signal.default_int_handler` was made its handler.
     """
     sinks = [sinks] if not isinstance(sinks, Sequence) else sinks
     start = time.monotonic()
@@ -197,7 +205,7 @@ def run(
     killed = False
     if control is not None:
         control.bind(lambda: state.signals.put(True))
-    with _on_ctrl_c(lambda: state.signals.put(True)):
+    with _on_interrupt(lambda: state.signals.put(True)):
         try:
             for thread in (watcher, *threads):
                 thread.start()
@@ -228,6 +236,7 @@ def run(
         wait_ms=figures.wait_ms,
         stage_ms=figures.stage_ms,
         interrupted=interrupted and not (control is not None and control.stopped),
+        result_fps=figures.fps,
     )
 
 

@@ -84,3 +84,21 @@ class PartFile:
 
     def discard(self) -> None:
         self.temporary.unlink(missing_ok=True)
+
+
+class OpenFile:
+    """A file written under its own name from the start, so that what is in it outlives the process; same use as `PartFile`."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = self.temporary = path
+        with write_errors(path):
+            path.open("wb").close()
+
+    def commit(self) -> None:
+        """It is in its place already."""
+
+    def discard(self) -> None:
+        """Keep what was written; remove a file with nothing in it."""
+        with suppress(OSError):
+            if self.path.stat().st_size == 0:
+                self.path.unlink()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import time
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
@@ -77,19 +78,29 @@ class JsonlSink:
         info: the header.
         overwrite: replace an existing file.
         hypotheses, futures: save them too.
+        timing: save when each frame was captured, how old it is and what took how long; differs from run to run.
 
     Raises:
         UsageError, OutputError: see `check_output_path`; OutputError also while writing, with the last whole line kept.
     """
 
     def __init__(
-        self, path: str | Path, info: RunInfo, *, overwrite: bool = False, hypotheses: bool = False, futures: bool = False
+        self,
+        path: str | Path,
+        info: RunInfo,
+        *,
+        overwrite: bool = False,
+        hypotheses: bool = False,
+        futures: bool = False,
+        timing: bool = False,
     ) -> None:
         self.path = check_output_path(path, overwrite=overwrite, suffixes=(".jsonl", ".ndjson", ".json"), inputs=[info.source])
         self.frames = 0
         self._header = info.header()
         self._hypotheses = hypotheses
         self._futures = futures
+        self._clock_offset_ns = time.time_ns() - time.monotonic_ns() if timing else None
+        self._size = (info.height, info.width)
         self._file: BinaryIO | None = None
         self._closed = False
 
@@ -97,6 +108,10 @@ class JsonlSink:
         if self._closed:
             raise ValueError("the sink is closed")
         line = frame_record(packet, hypotheses=self._hypotheses, futures=self._futures)
+        if packet.frame.bgr.shape[:2] != self._size:
+            line["size"] = [packet.frame.width, packet.frame.height]
+        if self._clock_offset_ns is not None:
+            line["timing"] = timing_record(packet, self._clock_offset_ns)
         if self._file is None:
             with write_errors(self.path):
                 self._file = self.path.open("wb", buffering=0)
@@ -127,9 +142,37 @@ class JsonlSink:
 
 
 def frame_record(packet: Packet, *, hypotheses: bool = False, futures: bool = False) -> dict[str, Any]:
-    """One frame's line as a dictionary of JSON values."""
-    people = [_person_record(person, hypotheses, futures) for person in people_of(packet)]
-    return {"frame": packet.frame.index, "pts_s": round(packet.frame.media_ns / 1e9, 6), "persons": people}
+    """One frame's line as a dictionary of JSON values; "gap_s" only after a loss of the source."""
+    record: dict[str, Any] = {"frame": packet.frame.index, "pts_s": round(packet.frame.media_ns / 1e9, 6)}
+    if packet.frame.gap_ns:
+        record["gap_s"] = round(packet.frame.gap_ns / 1e9, 3)
+    record["persons"] = [_person_record(person, hypotheses, futures) for person in people_of(packet)]
+    return record
+
+
+def timing_record(packet: Packet, clock_offset_ns: int, now_ns: int | None = None) -> dict[str, Any]:
+    """Where the time of a frame went.
+
+    Args:
+        packet: finished.
+        clock_offset_ns: Unix time minus monotonic time.
+        now_ns: monotonic time of the age; None: now.
+
+    Returns:
+        "captured_s" (Unix time), "age_ms" (from capture to this line, the look-ahead's wait included), "wait_ms" (of the look-ahead),
+        "queued_ms" (from capture to the first stage), "spans_ms" of the stages, "dropped" (frames of the run lost until this one).
+    """
+    now = time.monotonic_ns() if now_ns is None else now_ns
+    captured = packet.frame.captured_ns
+    begun = min((span.start_ns for span in packet.spans), default=captured)
+    return {
+        "captured_s": round((captured + clock_offset_ns) / 1e9, 6),
+        "age_ms": round((now - captured) / 1e6, 3),
+        "wait_ms": round(packet.waited_ns / 1e6, 3),
+        "queued_ms": round((begun - captured) / 1e6, 3),
+        "spans_ms": {span.stage: round((span.end_ns - span.start_ns) / 1e6, 3) for span in packet.spans},
+        "dropped": packet.dropped,
+    }
 
 
 def _person_record(person: Person, hypotheses: bool, futures: bool) -> dict[str, Any]:
@@ -146,6 +189,8 @@ def _person_record(person: Person, hypotheses: bool, futures: bool) -> dict[str,
         "root": None if person.root_m is None or not np.isfinite(person.root_m).all() else numbers(person.root_m, _M),
         "provenance": None if person.provenance is None else [PROVENANCE[int(p)] for p in person.provenance],
     }
+    if person.swapped:
+        record["swapped"] = list(person.swapped)
     if hypotheses:
         record["hypotheses"] = numbers(person.hypotheses_m, _M)
     if futures:

@@ -5,6 +5,8 @@ Layout, N frames, R rows (one a person and frame, in order), J joints of the 2D 
     header        ()          str      the JSON header of the run ("pose-rt/1")
     frame         (N,)        int64    number of the frame in the source
     pts_s         (N,)        float64  its media time, s
+    gap_s         (N,)        float64  time before it in which the source was lost, s; 0 = it went on
+    size          (N, 2)      int64    width, height of its picture, px
     offsets       (N + 1,)    int64    rows offsets[i]:offsets[i + 1] belong to frame i
     person        (R,)        int64    track id
     box           (R, 4)      float32  left, top, right, bottom, px
@@ -113,6 +115,8 @@ class NpzSink:
                     self._rows += 1
                 self._put("frame", packet.frame.index)
                 self._put("pts_s", packet.frame.media_ns / 1e9)
+                self._put("gap_s", packet.frame.gap_ns / 1e9)
+                self._put("size", (packet.frame.width, packet.frame.height))
                 self._put("offsets", self._rows)
         except Exception:
             self._closed = True
@@ -123,7 +127,8 @@ class NpzSink:
     def _open(self) -> None:
         j, j3 = self._joints, self._joints3d
         shapes: dict[str, tuple[tuple[int, ...], Any]] = {
-            "frame": ((), np.int64), "pts_s": ((), np.float64), "offsets": ((), np.int64), "person": ((), np.int64),
+            "frame": ((), np.int64), "pts_s": ((), np.float64), "gap_s": ((), np.float64), "size": ((2,), np.int64),
+            "offsets": ((), np.int64), "person": ((), np.int64),
             "box": ((4,), np.float32), "score": ((), np.float32), "kpts2d": ((j, 3), np.float32), "seen2d": ((j,), np.bool_),
             "spread2d": ((j,), np.float32),
         }  # fmt: skip

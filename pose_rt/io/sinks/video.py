@@ -23,11 +23,12 @@ from ...errors import OutputError
 from ...stream.protocols import SourceInfo
 from ..media import MAX_SIDE, NS, ns_to_ticks
 from .audio import AudioCopy
-from .base import PartFile, check_output_path, write_errors
+from .base import OpenFile, PartFile, check_output_path, write_errors
 
 _MIN_TICKS, _MAX_TICKS = 10_000, 10_000_000  # a second
 _ORIGIN = Fraction(1, 1_000_000)  # FFmpeg gives the start of a file in whole microseconds
 _CODE_POINTS = (range(1, 13), range(1, 19), range(1, 13))  # primaries, transfer, matrix that x264 writes; 3 is reserved, 2 unknown
+_FRAGMENT_S = 1
 _CONTAINERS = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska"}
 
 
@@ -65,6 +66,8 @@ class VideoSink:
         crf: constant rate factor of x264, 1 (near lossless) to 51.
         preset: of x264.
         threads: of x264; one costs least CPU time.
+        crash_safe: write under the final name from the start, in fragments of a second that play without what follows them; a failed
+            write keeps the fragments before it.
 
     Raises:
         UsageError, OutputError: see `check_output_path`; OutputError also while writing, with nothing left behind.
@@ -81,6 +84,7 @@ class VideoSink:
         crf: int = 21,
         preset: str = "superfast",
         threads: int = 1,
+        crash_safe: bool = False,
     ) -> None:
         inputs = [info.name] if audio_from is None else [info.name, audio_from]
         self.path = check_output_path(path, overwrite=overwrite, suffixes=_CONTAINERS, inputs=inputs)
@@ -91,8 +95,11 @@ class VideoSink:
         self._audio_from = audio_from if audio_from is not None and info.has_audio else None
         self._options = {"crf": str(crf), "preset": preset, "profile": "high"}
         self._threads = threads
+        self._crash_safe = crash_safe
+        if crash_safe:
+            self._options |= {"tune": "zerolatency", "g": str(max(1, round(_FRAGMENT_S * info.fps)))}
         self._base = output_time_base(info)
-        self._part: PartFile | None = None
+        self._part: PartFile | OpenFile | None = None
         self._container: OutputContainer | None = None
         self._audio: AudioCopy | None = None
         self._closed = False
@@ -159,7 +166,7 @@ class VideoSink:
         self._shape = (height, width, 3)
         self._last_pts = -1
         self._origin_ns = packet.frame.media_ns if self._info.start_s > 0 else 0
-        self._part = PartFile(self.path)
+        self._part = OpenFile(self.path) if self._crash_safe else PartFile(self.path)
         try:
             with self._errors():
                 try:
@@ -181,6 +188,12 @@ class VideoSink:
         kind = _CONTAINERS[self.path.suffix.lower()]
         # The edit that delays a late first frame is counted in the movie's ticks: make them as fine as the track's.
         options = {} if kind == "matroska" else {"movflags": "+faststart", "movie_timescale": str(self._base.denominator)}
+        if self._crash_safe:
+            options |= (
+                {"flush_packets": "1"}
+                if kind == "matroska"
+                else {"movflags": "+frag_keyframe+empty_moov+default_base_moof", "flush_packets": "1"}
+            )
         container = av.open(f"file:{self._part.temporary}", "w", format=kind, container_options=options)
         self._container = container
         self._stream = self._add_video(container, self._shape[1] + self._shape[1] % 2, self._shape[0] + self._shape[0] % 2)

@@ -46,15 +46,16 @@ class CameraDevice:
         self.notes: list[str] = []
         self._name = f"camera {index}"
         os.environ.setdefault("OPENCV_VIDEOIO_V4L_SELECT_TIMEOUT", str(_SELECT_S))
-        level = cv2.getLogLevel()
-        cv2.setLogLevel(_SILENT)
+        log: Any = cv2.utils.logging
+        level = log.getLogLevel()
+        log.setLogLevel(_SILENT)
         try:
             self._capture = open_capture(index)
             if not self._capture.isOpened():
                 raise refusal(index)
             self._ask(request)
         finally:
-            cv2.setLogLevel(level)
+            log.setLogLevel(level)
         rate = self._capture.get(cv2.CAP_PROP_FPS)
         self.fps = Fraction(rate if 1 <= rate <= 1000 else request.fps).limit_denominator(1001)
 
@@ -99,6 +100,18 @@ def open_capture(index: int) -> Any:
     return cv2.VideoCapture(index, _API.get(sys.platform, cv2.CAP_ANY))
 
 
+def names_of_cameras() -> list[str]:
+    """Names of the cameras that macOS or Windows knows, in the order of their numbers."""
+    import av
+    import av.error
+
+    try:
+        found = av.enumerate_input_devices("avfoundation" if sys.platform == "darwin" else "dshow")
+    except (av.error.FFmpegError, ValueError):
+        return []
+    return [str(device.description or device.name) for device in found]
+
+
 def open_camera(index: int, request: Request, *, exit_on_loss: bool = False) -> LiveSource:
     """A camera by number, opened again after each loss."""
     return LiveSource(lambda: CameraDevice(index, request), f"camera {index}", exit_on_loss=exit_on_loss)
@@ -107,7 +120,7 @@ def open_camera(index: int, request: Request, *, exit_on_loss: bool = False) -> 
 def refusal(index: int) -> InputError | UsageError:
     """Why a camera did not open."""
     known = v4l2.cameras() if sys.platform == "linux" else None
-    camera = next((c for c in known or [] if c.index == index), None)
+    camera = next((c for c in known or [] if c.number == index), None)
     if camera is not None and camera.problem is not None:
         return InputError(f"camera {index} ('{camera.name}') cannot be used: {camera.problem}")
     if camera is not None:
@@ -116,7 +129,7 @@ def refusal(index: int) -> InputError | UsageError:
             f"close that program (fuser -v {camera.path} names it)",
         )
     if known:
-        listed = ", ".join(f"{c.index} ('{c.name}')" for c in known)
+        listed = ", ".join(f"{c.number} ('{c.name}')" for c in known)
         return UsageError(f"there is no camera {index}; there is {listed}", f"give one of these numbers, {REPLAY_HINT}")
     if known is not None:
         return UsageError(f"there is no camera {index}, nor any other", f"plug one in, {REPLAY_HINT}")

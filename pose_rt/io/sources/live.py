@@ -127,7 +127,7 @@ class LiveSource:
 
     @property
     def _stall_ns(self) -> int:
-        return round(max(_STALL_S, _STALL_FRAMES / self.info.fps) * NS)
+        return round(max(_STALL_S, float(_STALL_FRAMES / self.info.fps)) * NS)
 
     def __iter__(self) -> Iterator[Frame]:
         clock = MediaClock()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Generator
 from fractions import Fraction
 from urllib.parse import urlsplit
 
@@ -16,7 +16,7 @@ from av.packet import Packet as MediaPacket
 from av.video.frame import VideoFrame
 
 from ...errors import InputError, UsageError
-from ..media import MAX_PIXELS, BgrConverter, check_size, frame_rate, orientation, ticks_to_ns
+from ..media import MAX_PIXELS, BgrConverter, frame_rate, orientation, ticks_to_ns, video_stream
 from .address import redact
 from .live import DeviceLost, Grab
 
@@ -55,9 +55,10 @@ class NetworkStream:
         self._stop = False
         self._container = self._open(url, open_s)
         try:
-            self._check()
-            self._stream = self._container.streams.best("video")
-            check_size(self._stream.codec_context.width, self._stream.codec_context.height, self._shown)
+            self._stream = video_stream(self._container, self._shown)
+            if (self._container.duration or 0) > 0:
+                message = f"{self._shown} is a stored video, wanted a live stream"
+                raise UsageError(message, "download it, then: pose-rt webcam FILE --realtime")
             self._stream.codec_context.thread_count = 1  # frame threads hold pictures back
             self._stream.codec_context.options = {"max_pixels": str(MAX_PIXELS)}
             self.fps = frame_rate(self._stream)
@@ -96,13 +97,6 @@ class NetworkStream:
         why = getattr(error, "strerror", None) or type(error).__name__
         return InputError(f"{name} cannot be opened ({why})", "check the address; it must be an RTSP, RTMP, MPEG-TS, MJPEG or FLV stream")
 
-    def _check(self) -> None:
-        streams = [s for s in self._container.streams.video if s.codec_context is not None]
-        if not streams:
-            raise InputError(f"{self._shown} holds no video that can be decoded", "give the address of a video stream")
-        if (self._container.duration or 0) > 0:
-            raise UsageError(f"{self._shown} is a stored video, wanted a live stream", "download it, then: pose-rt webcam FILE --realtime")
-
     def read(self) -> Grab:
         """The next picture.
 
@@ -131,7 +125,7 @@ class NetworkStream:
             finally:
                 self._using.release()
 
-    def _decode(self) -> Iterator[tuple[VideoFrame, int]]:
+    def _decode(self) -> Generator[tuple[VideoFrame, int], None, None]:
         for packet in self._container.demux(self._stream):
             now = time.monotonic_ns()
             if self._stop:

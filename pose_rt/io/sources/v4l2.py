@@ -28,7 +28,7 @@ class Mode(NamedTuple):
 class Camera(NamedTuple):
     """A camera: its number, path and name, `problem` (a sentence, or None) and what it can do (empty = not told)."""
 
-    index: int
+    number: int
     path: str
     name: str
     problem: str | None

@@ -1,0 +1,108 @@
+"""Which views a live run has, and how they are opened: each loads its library only when it is wanted."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from contextlib import ExitStack
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+import typer
+
+from pose_rt.errors import UsageError
+
+if TYPE_CHECKING:
+    from pose_rt.io.draw import Annotator
+    from pose_rt.io.draw.style import Style
+    from pose_rt.io.sinks.jsonl import RunInfo
+    from pose_rt.stream.control import Control
+    from pose_rt.stream.protocols import Sink
+
+VIEWS = ("auto", "window", "web", "rerun", "none")
+
+
+class ViewWish(NamedTuple):
+    """The views by name, and what they show."""
+
+    names: tuple[str, ...]
+    style: Style
+    control: Control
+    info: RunInfo
+    annotate: Annotator
+    host: str
+    port: int
+    token: str | None
+    save_rerun: Path | None
+    overwrite: bool
+
+
+def wanted_views(given: Sequence[str]) -> tuple[str, ...]:
+    """The views asked for, each once, with "auto" replaced by the one for this machine.
+
+    Raises:
+        UsageError: an unknown name, or "none" beside another.
+    """
+    names = list(dict.fromkeys(given))
+    if unknown := [name for name in names if name not in VIEWS]:
+        raise UsageError(f"view is {unknown[0]!r}, wanted one of {', '.join(VIEWS)}")
+    if "none" in names and len(names) > 1:
+        raise UsageError(f"view 'none' was given together with {', '.join(n for n in names if n != 'none')}", "give one or the other")
+    return tuple(dict.fromkeys(_auto() if name == "auto" else name for name in names))
+
+
+def has_display() -> bool:
+    """Whether a window could be opened here."""
+    return sys.platform in ("darwin", "win32") or bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
+
+
+def _auto() -> str:
+    return "window" if has_display() and find_spec("pygame") is not None else "web"
+
+
+def open_views(wish: ViewWish, stack: ExitStack) -> list[Sink]:
+    """The views, closed with `stack`.
+
+    Raises:
+        UsageError: a library or a display is missing.
+        OutputError: the port is in use, or a file is in the way.
+    """
+    sinks: list[Sink] = []
+    for name in wish.names:
+        if name == "window":
+            sinks.append(_window(wish))
+        elif name == "web":
+            sinks.append(_web(wish))
+        elif name == "rerun":
+            sinks.append(_rerun(wish, None))
+        else:
+            continue
+        stack.callback(sinks[-1].close)
+    if wish.save_rerun is not None:
+        sinks.append(_rerun(wish, wish.save_rerun))
+        stack.callback(sinks[-1].close)
+    return sinks
+
+
+def _web(wish: ViewWish) -> Sink:
+    from pose_rt.io.sinks.web import WebView
+
+    view = WebView(wish.host, wish.port, token=wish.token, control=wish.control, style=wish.style, title=wish.info.source, recorder=True)
+    typer.echo(f"open {view.url}", err=True)
+    return view
+
+
+def _window(wish: ViewWish) -> Sink:
+    from pose_rt.io.draw import output_size
+    from pose_rt.io.sinks.window import WindowView
+
+    size = output_size(wish.info.width, wish.info.height, wish.style.layout)
+    return WindowView(f"pose-rt - {wish.info.source}", wish.annotate, wish.control, size=size)
+
+
+def _rerun(wish: ViewWish, path: Path | None) -> Sink:
+    from pose_rt.io.sinks.rerun import RerunSink
+
+    return RerunSink(path, wish.info, overwrite=wish.overwrite)
