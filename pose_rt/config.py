@@ -9,7 +9,7 @@ from .errors import UsageError
 
 REFINE_MODES = ("sampling-argmax", "mediapipe", "none")
 AGGREGATES = ("mean", "jpma")
-BACKENDS = ("auto", "onnxruntime", "tensorrt")
+BACKENDS = ("auto", "onnxruntime", "cuda", "tensorrt")
 LAYOUTS = ("overlay", "side", "3d")
 
 
@@ -21,6 +21,7 @@ class Settings:
         model: landmark model of the zoo: lite, full, heavy, or the name of an added one.
         refine: decoding of the heatmaps.
         smooth: One-Euro filter on the 2D keypoints.
+        repair_swaps: put right left and right where the 2D detector exchanges them for a while.
         max_people: persons followed at once.
         conf: least score of a person, by the detector and while tracking.
         lift: 3D on.
@@ -30,6 +31,9 @@ class Settings:
         aggregate: how hypotheses become one pose. JPMA believes the 2D; with detected keypoints the mean is more accurate
             (training/d3dp/README.md), with exact ones JPMA.
         lookahead: frames a pose may wait for; None = centred windows (files).
+        warm_start: with look-ahead, denoise each window from the one before; no steadier with the bundled lifter, and a little less
+            accurate (docs/live_quality.md).
+        smooth_3d: One-Euro filter on the 3D joints: steadier, a little late.
         forecast: futures on.
         forecaster: name of the forecaster in the zoo.
         futures, horizon_s, forecast_every_s: how many, how far, how often.
@@ -41,6 +45,7 @@ class Settings:
     model: str = "full"
     refine: str = "sampling-argmax"
     smooth: bool = True
+    repair_swaps: bool = True
     max_people: int = 1
     conf: float = 0.5
     lift: bool = True
@@ -50,6 +55,8 @@ class Settings:
     flip: bool = False
     aggregate: str = "mean"
     lookahead: int | None = None
+    warm_start: bool = False
+    smooth_3d: bool = False
     forecast: bool = True
     forecaster: str = "forecaster_s"
     futures: int = 10

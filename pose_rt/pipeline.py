@@ -6,6 +6,8 @@ from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 
+import numpy as np
+
 from . import zoo
 from .backends import Backend, open_backend
 from .config import Settings
@@ -17,6 +19,8 @@ from .stages.lift import Lift
 from .stages.lifter import Lifter
 from .stages.pose2d import Pose2D
 from .stages.refine import Refine
+from .stages.smooth import Smooth3D
+from .stages.swaps import Swaps
 from .stages.track import Track, Tracker
 
 
@@ -32,6 +36,8 @@ def camera_for(settings: Settings, width: int, height: int) -> Camera:
 class Pipeline:
     """A `stream.Processor`: packets in, finished packets out, in order; some are held back until their future is known.
 
+    Frames of another size than those before, as after a camera came back, are taken with the camera that the settings say for them.
+
     Args:
         settings: what to do.
         width, height: of the source's frames, px.
@@ -40,7 +46,7 @@ class Pipeline:
         ModelError, BackendError: a model or runtime that the settings name cannot be used.
 
     Attributes:
-        camera: that the 3D stages assume.
+        camera: that the 3D stages assume; another one once frames of another size come.
         models: {stage: zoo entry} of what runs.
         choices: a sentence per backend about what was chosen and why.
     """
@@ -48,18 +54,19 @@ class Pipeline:
     def __init__(self, settings: Settings, width: int, height: int) -> None:
         self.settings = settings
         self.camera = camera_for(settings, width, height)
+        self._size = width, height
+        self._backends: list[Backend] = []
         self.models: dict[str, zoo.Entry] = {}
         self.choices: list[str] = []
         with ExitStack() as undo:  # a constructor that fails half-way closes what it opened
             tracker = Tracker(max_people=settings.max_people)
             detect = Detect(self._open("detect", "detector", undo), tracker, min_score=settings.conf)
             pose2d = Pose2D(self._open("pose2d", settings.model, undo))
-            self._front: tuple[Callable[[Packet], Packet], ...] = (
-                detect,
-                pose2d,
-                Refine(mode=settings.refine, seed=settings.seed),
-                Track(tracker, min_presence=settings.conf, smooth=settings.smooth),
-            )
+            refine = Refine(mode=settings.refine, seed=settings.seed)
+            track = Track(tracker, min_presence=settings.conf, smooth=settings.smooth)
+            self._swaps = Swaps() if settings.repair_swaps else None
+            self._front: tuple[Callable[[Packet], Packet], ...] = (detect, pose2d, refine, *filter(None, [self._swaps]), track)
+            self._smooth = Smooth3D() if settings.smooth_3d else None
             self._lift: Lift | None = None
             self._forecast: Forecaster | None = None
             if settings.lift:
@@ -70,7 +77,13 @@ class Pipeline:
                     flip=settings.flip,
                     seed=settings.seed,
                 )
-                self._lift = Lift(lifter, self.camera, lookahead=settings.lookahead, aggregate=settings.aggregate)
+                self._lift = Lift(
+                    lifter,
+                    self.camera,
+                    lookahead=settings.lookahead,
+                    aggregate=settings.aggregate,
+                    warm_start=settings.warm_start,
+                )
                 undo.callback(self._lift.close)
             if settings.lift and settings.forecast:
                 self._forecast = Forecaster(
@@ -87,30 +100,52 @@ class Pipeline:
         """Time between two frames of a future, None without futures."""
         return None if self._forecast is None else self._forecast.step_ns / 1e9
 
+    @property
+    def repairs(self) -> int:
+        """How often left and right of somebody's legs or arms were put right so far."""
+        return 0 if self._swaps is None else self._swaps.repairs
+
+    def warm_up(self) -> None:
+        """Run every model once on zeros: a first run allocates memory, which a live frame should not wait for."""
+        for backend in self._backends:
+            sizes = {name: 1 for tensor in backend.inputs for name in tensor.shape if isinstance(name, str)}
+            backend.run(
+                {t.name: np.zeros([sizes.get(n, n) if isinstance(n, str) else n for n in t.shape], t.dtype) for t in backend.inputs}
+            )
+
     def __call__(self, packet: Packet) -> Sequence[Packet]:
+        size = packet.frame.width, packet.frame.height
+        if self._lift is not None and size != self._size:
+            before = self.flush()
+            self.camera = self._lift.camera = camera_for(self.settings, *size)
+            self._size = size
+            return [*before, *self(packet)]
         for stage in self._front:
             packet = stage(packet)
         packet = replace(packet, heatmaps=None)  # they have served, and are heavier than the picture where packets wait
         if self._lift is None:
             return [packet]
         now = packet.frame.captured_ns  # the newest frame known to a pose; the older ones waited for it
-        return self._forecast_all([replace(p, waited_ns=max(0, now - p.frame.captured_ns)) for p in self._lift.push(packet)])
+        return self._finish([replace(p, waited_ns=max(0, now - p.frame.captured_ns)) for p in self._lift.push(packet)])
 
     def flush(self) -> Sequence[Packet]:
         """The source has ended: everything that was held back."""
-        return [] if self._lift is None else self._forecast_all(self._lift.flush())
+        return [] if self._lift is None else self._finish(self._lift.flush())
 
     def close(self) -> None:
         """Release the models; safe to call twice."""
         self._close.close()
 
-    def _forecast_all(self, packets: list[Packet]) -> list[Packet]:
+    def _finish(self, packets: list[Packet]) -> list[Packet]:
+        if self._smooth is not None:
+            packets = [self._smooth(p) for p in packets]
         return packets if self._forecast is None else [self._forecast(p) for p in packets]
 
     def _open(self, stage: str, name: str, undo: ExitStack) -> Backend:
         entry = zoo.find(name)
         backend = open_backend(entry, backend=self.settings.backend, device=self.settings.device, threads=self.settings.threads)
         undo.callback(backend.close)
+        self._backends.append(backend)
         self.models[stage] = entry
         if backend.choice not in self.choices:
             self.choices.append(backend.choice)

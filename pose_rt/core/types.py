@@ -14,6 +14,8 @@ import numpy as np
 from .checks import check_array
 from .skeleton import Skeleton
 
+PARTS = ("legs", "arms")
+"""Columns of `Keypoints2D.swapped`."""
 MEASURED, COMPLETED = 0, 1
 """Values of `Pose3D.provenance`: seen by the camera, or filled in by a prior."""
 
@@ -97,7 +99,8 @@ class Keypoints2D:
     """2D keypoints in image pixels; NaN = not seen. `box_px` is left, top, right, bottom.
 
     `spread_px` is one standard deviation of the position (root of the mean variance of x and y); `second_px` is the position of
-    a second mode of the heatmap (left/right ambiguity), NaN where there is none.
+    a second mode of the heatmap (left/right ambiguity), NaN where there is none. `swapped` (P, 2) bool tells where the swaps stage has
+    exchanged left and right of the legs, of the arms; None = it has not run.
     """
 
     xy_px: np.ndarray
@@ -107,6 +110,7 @@ class Keypoints2D:
     track: np.ndarray
     skeleton: Skeleton
     second_px: np.ndarray | None = None
+    swapped: np.ndarray | None = None
 
     def __post_init__(self) -> None:
         sizes: dict[str, int] = {"J": self.skeleton.num_joints}
@@ -118,6 +122,8 @@ class Keypoints2D:
             check_array("spread_px", self.spread_px, ("P", "J"), np.float32, sizes)
         if self.second_px is not None:
             check_array("second_px", self.second_px, ("P", "J", 2), np.float32, sizes)
+        if self.swapped is not None:
+            check_array("swapped", self.swapped, ("P", 2), np.bool_, sizes)
 
     @property
     def people(self) -> int:

@@ -35,17 +35,20 @@ class StepCoefficients(NamedTuple):
     c: float
 
 
-def ddim_times(timesteps: int, steps: int) -> list[int]:
-    """The `steps` + 1 diffusion steps from T - 1 down to -1, evenly spaced and truncated toward zero.
+def ddim_times(timesteps: int, steps: int, start: int | None = None) -> list[int]:
+    """The `steps` + 1 diffusion steps from `start` (default T - 1) down to -1, evenly spaced and truncated toward zero.
 
     The spacing is done in float32, from either end to the middle, because published numbers depend on how it truncates.
 
     Raises:
-        ValueError: no step, or more steps than the schedule has.
+        ValueError: a start outside the schedule, no step, or more steps than there are from the start.
     """
-    if not 1 <= steps <= timesteps:
-        raise ValueError(f"steps: got {steps}, wanted 1 to {timesteps}")
-    low, high = np.float32(-1), np.float32(timesteps - 1)
+    start = timesteps - 1 if start is None else start
+    if not 0 <= start < timesteps:
+        raise ValueError(f"start: got {start}, wanted 0 to {timesteps - 1}")
+    if not 1 <= steps <= start + 1:
+        raise ValueError(f"steps: got {steps}, wanted 1 to {start + 1}")
+    low, high = np.float32(-1), np.float32(start)
     delta = (high - low) / np.float32(steps)
     i = np.arange(steps + 1, dtype=np.float32)
     grid = np.where(i < (steps + 1) // 2, low + delta * i, high - delta * (np.float32(steps) - i)).astype(np.float32)
@@ -79,6 +82,12 @@ def ddim_step(noisy: Array, clean: Array, noise: Array, schedule: Schedule, step
     return clean * math.sqrt(k.alpha_next) + _single(implied) * k.c + noise * k.sigma
 
 
+def renoise(clean: Array, noise: Array, schedule: Schedule, step: int) -> Array:
+    """``sqrt(abar_t) x0 + sqrt(1 - abar_t) n``: an estimate taken back to diffusion step `step`, to be denoised again from there."""
+    alpha = float(schedule.alphas_cumprod[step])
+    return clean * math.sqrt(alpha) + noise * math.sqrt(1 - alpha)
+
+
 def ddim_sample(
     predict: Predict,
     noise_init: Array,
@@ -87,17 +96,19 @@ def ddim_sample(
     steps: int,
     scale: float = 1.0,
     flip: Callable[[Predict], Predict] | None = None,
+    start: int | None = None,
 ) -> list[Array]:
     """Run `steps` denoising iterations.
 
     Args:
         predict: the network with its condition bound.
-        noise_init: (N, ...) float32 standard normal draws; leading axes are free (people, hypotheses).
+        noise_init: (N, ...) float32 standard normal draws, or what `renoise` made; leading axes are free (people, hypotheses).
         noise_steps: steps - 1 arrays like `noise_init`.
         schedule: the noise schedule the network was trained with.
         steps: K, the number of network evaluations.
         scale: signal scale of the schedule.
         flip: wraps `predict`, for instance ``lambda p: flip_average(p, p_mirrored, mirror)``.
+        start: diffusion step of `noise_init`; default T - 1, pure noise.
 
     Returns:
         K arrays like `noise_init`: the clean prediction after each iteration; the last is the result.
@@ -109,7 +120,7 @@ def ddim_sample(
         raise ValueError(f"noise_steps: got {len(noise_steps)} arrays, wanted {steps - 1} for {steps} steps")
     if flip is not None:
         predict = flip(predict)
-    times = ddim_times(schedule.timesteps, steps)
+    times = ddim_times(schedule.timesteps, steps, start)
     y, cleans = noise_init, []
     for k, (step, next_step) in enumerate(pairwise(times)):
         clean = clean_sample(predict(network_input(y, scale), step), scale)

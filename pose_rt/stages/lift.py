@@ -22,7 +22,7 @@ from pose_rt.core.skeleton import BLAZEPOSE33, H36M17, blazepose_to_h36m
 from pose_rt.core.types import MEASURED, Keypoints2D, Packet, Pose3D, Span
 
 from .segment import Segment
-from .window import MAX_GAP_NS, causal_times
+from .window import MAX_GAP_NS, between, causal_times
 
 if TYPE_CHECKING:
     from .lifter import Lifter
@@ -39,16 +39,19 @@ class Lift:
         camera: of the source.
         lookahead: frames a packet waits for; None = centred windows with overlap blending.
         aggregate: "mean", or "jpma" (per joint, the hypothesis that reprojects nearest).
+        warm_start: with look-ahead, denoise each window from the one before, moved along in time, instead of from pure noise.
     """
 
     name = "lift"
 
-    def __init__(self, lifter: Lifter, camera: Camera, *, lookahead: int | None = None, aggregate: str = "mean") -> None:
+    def __init__(
+        self, lifter: Lifter, camera: Camera, *, lookahead: int | None = None, aggregate: str = "mean", warm_start: bool = False
+    ) -> None:
         if lookahead is not None and lookahead < 0:
             raise ValueError(f"lookahead: got {lookahead}, wanted a number of frames, 0 or more")
         if aggregate not in ("jpma", "mean"):
             raise ValueError(f"aggregate: got {aggregate!r}, wanted 'jpma' or 'mean'")
-        self.lifter, self.camera, self.lookahead, self.aggregate = lifter, camera, lookahead, aggregate
+        self.lifter, self.camera, self.lookahead, self.aggregate, self.warm_start = lifter, camera, lookahead, aggregate, warm_start
         self._worker = ThreadPoolExecutor(1, thread_name_prefix="pose-rt-lift")  # starts its thread with the first block
         self.reset()
 
@@ -73,7 +76,7 @@ class Lift:
         xy, score = h36m_keypoints(keypoints)
         present = set(keypoints.track.tolist())
         for track, segment in list(self._segments.items()):
-            if now - segment.series.last_ns > MAX_GAP_NS:
+            if not 0 <= now - segment.series.last_ns <= MAX_GAP_NS:  # lost for too long, or the source has jumped back
                 if self.lookahead is None:
                     segment.finish()
                 del self._segments[track]
@@ -126,17 +129,30 @@ class Lift:
 
     def _lift_causal(self, newest_ns: int, start: int) -> Packet:
         packet, segments = self._waiting.popleft()
-        target = packet.frame.media_ns
+        target, frames, step_ns = packet.frame.media_ns, self.lifter.frames, self.lifter.step_ns
         if not segments:
             return self._finish(packet, segments, self._nobody(), start)
-        windows, places = [], []
+        times, windows, hypotheses = [], [], []
         for segment in segments:
-            times, place = causal_times(target, min(newest_ns, segment.series.last_ns), self.lifter.frames, self.lifter.step_ns)
-            windows.append(segment.series.sample(times)[..., :2])
-            places.append(place)
-            segment.series.drop_before(target - self.lifter.frames * self.lifter.step_ns)
-        lifted = self.lifter(np.stack(windows), self.camera, [s.track for s in segments])
-        return self._finish(packet, segments, np.stack([w[:, place] for w, place in zip(lifted, places, strict=True)]), start)
+            at = causal_times(target, min(newest_ns, segment.series.last_ns), frames, step_ns)
+            times.append(at)
+            windows.append(segment.series.sample(at)[..., :2])
+            segment.series.drop_before(target - frames * step_ns)
+        known = [segment.previous is not None for segment in segments]
+        lifted = np.empty((len(segments), self.lifter.hypotheses, frames, H36M17.num_joints, 3), np.float32)
+        for warm in (True, False):
+            rows = [row for row, has in enumerate(known) if has is warm]
+            if rows:
+                previous = np.stack([segments[row].moved_to(times[row]) for row in rows]) if warm else None
+                tracks = [segments[row].track for row in rows]
+                lifted[rows] = self.lifter(np.stack([windows[row] for row in rows]), self.camera, tracks, previous)
+        for segment, at, window in zip(segments, times, lifted, strict=True):
+            if self.warm_start:
+                segment.previous = (int(at[0]), window)
+            # Window frames before the first measurement hold that measurement: they stand for its time.
+            place = np.interp(target, np.maximum(at, segment.series.first_ns), np.arange(frames))
+            hypotheses.append(between(window, float(place), 1))
+        return self._finish(packet, segments, np.stack(hypotheses), start)
 
     def _nobody(self) -> np.ndarray:
         return np.zeros((0, self.lifter.hypotheses, H36M17.num_joints, 3), np.float32)

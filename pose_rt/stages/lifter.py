@@ -13,12 +13,15 @@ from pose_rt.core.camera import Camera, normalise_screen
 from pose_rt.core.rng import STREAM_LIFT, normal
 from pose_rt.core.skeleton import H36M17, mirror_points
 from pose_rt.core.viewpoint import fill_missing, normalise_window
-from pose_rt.diffusion.ddim import Predict, ddim_sample, flip_average
+from pose_rt.diffusion.ddim import Predict, ddim_sample, flip_average, renoise
 from pose_rt.diffusion.schedule import cosine_schedule
 from pose_rt.errors import ModelError
 
 RUN_WINDOWS = 8
 """Windows in one run of the network: more make nothing faster on a CPU, and their activations leave the cache and fill memory."""
+
+WARM_NOISE = 0.7
+"""Below, errors of the last window come back in the next: docs/live_quality.md."""
 
 
 class Lifter:
@@ -30,13 +33,16 @@ class Lifter:
         hypotheses: H, samples per window.
         steps: K, denoising steps.
         flip: average with the mirrored input (test-time augmentation; doubles the cost).
+        warm_noise: diffusion time, as a share of all, to which `previous` is noised; the nearer to 1, the more of it is forgotten.
         seed: of the noise. A hypothesis keeps its noise over a whole track, so that it is one motion and not a new draw a frame.
 
     Raises:
         ModelError: the model is no lifter, or of a joint set that this stage does not have.
     """
 
-    def __init__(self, backend: Backend, *, hypotheses: int = 3, steps: int = 2, flip: bool = False, seed: int = 0) -> None:
+    def __init__(
+        self, backend: Backend, *, hypotheses: int = 3, steps: int = 2, flip: bool = False, warm_noise: float = WARM_NOISE, seed: int = 0
+    ) -> None:
         meta = backend.metadata
         if meta.get("kind") != "d3dp":
             raise ModelError(
@@ -46,7 +52,10 @@ class Lifter:
             raise ModelError(f"{backend.name} lifts {meta['skeleton_in']} to {meta['skeleton_out']}, the pipeline has {H36M17.name} only")
         if hypotheses < 1 or not 1 <= steps <= meta["timesteps"]:
             raise ValueError(f"got {hypotheses} hypotheses and {steps} steps, wanted at least 1 and 1 to {meta['timesteps']}")
+        if not 0 < warm_noise <= 1:
+            raise ValueError(f"warm_noise: got {warm_noise}, wanted more than 0 and at most 1")
         self.hypotheses, self.steps, self.flip = hypotheses, steps, flip
+        self.warm_step = max(round(warm_noise * meta["timesteps"]), steps) - 1
         self.frames: int = meta["frames"]
         self.step_ns = round(1e9 / meta["rate_hz"])
         self._backend, self._seed = backend, seed
@@ -55,13 +64,15 @@ class Lifter:
         self._sigma_a, self._sigma_b = self._calibration(meta.get("sigma"))
         self._noise = lru_cache(maxsize=64)(self._draw_noise)
 
-    def __call__(self, xy_px: np.ndarray, camera: Camera, tracks: Sequence[int]) -> np.ndarray:
+    def __call__(self, xy_px: np.ndarray, camera: Camera, tracks: Sequence[int], previous: np.ndarray | None = None) -> np.ndarray:
         """Lift windows.
 
         Args:
             xy_px: (W, F, J, 2) pixels, NaN = not seen.
             camera: that took them.
             tracks: W track ids, the address of the noise.
+            previous: (W, H, F, J, 3) metres, camera axes, an earlier estimate of the same windows: they are denoised from it, noised up
+                to `warm_step`, instead of from pure noise.
 
         Returns:
             (W, H, F, J, 3) float32, metres, camera axes, relative to the root.
@@ -77,7 +88,12 @@ class Lifter:
         predict = self._predictor(xy)
         if self.flip:
             predict = flip_average(predict, self._predictor(_mirror(xy)), _mirror)
-        clean = ddim_sample(predict, noise[0], list(noise[1:]), self._schedule, self.steps, self._scale)[-1]
+        start, step = noise[0], None
+        if previous is not None:
+            known = previous if rotation is None else np.einsum("whfjk,wik->whfji", previous, rotation)
+            known = known.astype(np.float32).reshape(start.shape) * np.float32(self._scale / self._unit_m)
+            start, step = renoise(known, start, self._schedule, self.warm_step), self.warm_step
+        clean = ddim_sample(predict, start, list(noise[1:]), self._schedule, self.steps, self._scale, start=step)[-1]
         lifted = clean.reshape(windows, self.hypotheses, self.frames, -1, 3) * np.float32(self._unit_m / self._scale)
         if rotation is not None:
             lifted = np.einsum("whfji,wik->whfjk", lifted, rotation)

@@ -10,7 +10,7 @@ import numpy as np
 from pose_rt.core.camera import Camera
 from pose_rt.core.windows import overlap_blend
 
-from .window import GRID_NS, Series
+from .window import GRID_NS, Series, between
 
 if TYPE_CHECKING:
     from .lifter import Lifter
@@ -30,12 +30,14 @@ class Segment:
 
     Attributes:
         series: the measurements, (J, 3): x, y in px and score.
+        previous: first time and hypotheses (H, F, J, 3) of the last window that was lifted by itself (look-ahead mode), for `moved_to`.
     """
 
     def __init__(self, track: int, start_ns: int, lifter: Lifter, camera: Camera, executor: Executor) -> None:
         self.track = track
         self._executor = executor
         self.series = Series()
+        self.previous: tuple[int, np.ndarray] | None = None
         self._lifter, self._camera = lifter, camera
         self._origin = start_ns
         self._phases = max(round(lifter.step_ns / GRID_NS), 1)
@@ -60,6 +62,12 @@ class Segment:
         last = -(-(self.series.last_ns - self._origin) // self._grid_ns)
         if not self._blocks or self._blocks[-1][0] + self._length <= last:
             self._begin_block(max(last - self._length + 1, 0))
+
+    def moved_to(self, times_ns: np.ndarray) -> np.ndarray:
+        """`previous` (H, F, J, 3) at the times (F,) of the next window; after its end it stands still."""
+        assert self.previous is not None
+        start, window = self.previous
+        return between(window, (times_ns - start) / self._lifter.step_ns, 1)
 
     def settled(self, time_ns: int) -> bool:
         """Whether the blocks that see `time_ns` have all been begun: none of a later block can change the pose."""

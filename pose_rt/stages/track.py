@@ -189,6 +189,7 @@ class Track:
             score=score,
             spread_px=None if keypoints.spread_px is None else keypoints.spread_px[kept],
             second_px=None if keypoints.second_px is None else keypoints.second_px[kept],
+            swapped=None if keypoints.swapped is None else keypoints.swapped[kept],
             box_px=bounding_boxes(xy, frame.width, frame.height),
             track=track,
         )

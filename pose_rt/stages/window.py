@@ -69,12 +69,18 @@ class Series:
             del self._times[:keep], self._values[:keep]
 
 
-def causal_times(target_ns: int, newest_ns: int, frames: int, step_ns: int) -> tuple[np.ndarray, int]:
-    """Window times that hit `target_ns` exactly and reach as far towards `newest_ns` as the model's step allows.
+def causal_times(target_ns: int, newest_ns: int, frames: int, step_ns: int) -> np.ndarray:
+    """Window times (frames,) int64 that end with the newest measurement, so that all look-ahead is used, but still hold `target_ns`:
+    it is the last of them without look-ahead, and lies between two where the look-ahead is no multiple of `step_ns`."""
+    ahead = min(max(newest_ns - target_ns, 0), (frames - 1) * step_ns)
+    return target_ns + ahead + (np.arange(frames, dtype=np.int64) - (frames - 1)) * step_ns
 
-    Returns:
-        times (frames,) int64, and the index of `target_ns` in them (``frames - 1`` without look-ahead).
-    """
-    ahead = min(max(newest_ns - target_ns, 0) // step_ns, frames - 1)
-    index = frames - 1 - ahead
-    return target_ns + (np.arange(frames, dtype=np.int64) - index) * step_ns, int(index)
+
+def between(values: np.ndarray, places: float | np.ndarray, axis: int) -> np.ndarray:
+    """Values at fractional places of an axis, linear between its entries and held at both ends; the axis goes for one place."""
+    last = values.shape[axis] - 1
+    at = np.clip(np.asarray(places, np.float64), 0, last)
+    low = np.minimum(at.astype(np.int64), max(last - 1, 0))
+    a, b = np.take(values, low, axis), np.take(values, np.minimum(low + 1, last), axis)
+    fraction = (at - low).astype(np.float32)
+    return a + (b - a) * fraction.reshape(fraction.shape + (1,) * (values.ndim - axis - 1) * (fraction.ndim > 0))

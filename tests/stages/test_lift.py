@@ -25,7 +25,7 @@ class EchoLifter:
         self.frames, self.step_ns, self.hypotheses = frames, step_ns, hypotheses
         self.windows = 0
 
-    def __call__(self, xy_px: np.ndarray, camera: Camera, tracks: Sequence[int]) -> np.ndarray:
+    def __call__(self, xy_px: np.ndarray, camera: Camera, tracks: Sequence[int], previous: np.ndarray | None = None) -> np.ndarray:
         assert xy_px.shape[1:] == (self.frames, 17, 2) and len(tracks) == len(xy_px)
         self.windows += len(xy_px)
         out = np.zeros((len(xy_px), self.hypotheses, self.frames, 17, 3), np.float32)
@@ -159,7 +159,7 @@ def test_jpma_takes_the_hypothesis_that_reprojects_nearest() -> None:
     hypotheses[best, np.arange(17)] = truth
 
     class Fixed(EchoLifter):
-        def __call__(self, xy_px: np.ndarray, camera: Camera, tracks: Sequence[int]) -> np.ndarray:
+        def __call__(self, xy_px: np.ndarray, camera: Camera, tracks: Sequence[int], previous: np.ndarray | None = None) -> np.ndarray:
             return np.repeat(hypotheses[None, :, None], self.frames, 2)
 
     placed = truth + root
@@ -187,7 +187,7 @@ def test_wrong_settings_are_refused() -> None:
 
 def test_an_error_of_the_lifter_reaches_the_caller_and_the_worker_ends() -> None:
     class Broken(EchoLifter):
-        def __call__(self, xy_px: np.ndarray, camera: Camera, tracks: Sequence[int]) -> np.ndarray:
+        def __call__(self, xy_px: np.ndarray, camera: Camera, tracks: Sequence[int], previous: np.ndarray | None = None) -> np.ndarray:
             raise RuntimeError("the network failed")
 
     stage = Lift(Broken(), CAMERA)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from pose_rt.stages.window import Series, causal_times
+from pose_rt.stages.window import Series, between, causal_times
 
 
 def _series(times: list[int], values: list[float]) -> Series:
@@ -57,9 +57,16 @@ def test_forgetting_the_past_changes_nothing_after_it() -> None:
 
 
 @pytest.mark.parametrize("ahead_ns", [0, 79, 80, 100, 160, 10_000])
-def test_causal_window_hits_the_target_and_never_looks_past_the_newest(ahead_ns: int) -> None:
-    times, index = causal_times(1000, 1000 + ahead_ns, frames=9, step_ns=80)
-    assert times[index] == 1000 and len(times) == 9
-    assert times[-1] <= 1000 + ahead_ns
-    assert index == 8 - min(ahead_ns // 80, 8)
-    assert (np.diff(times) == 80).all()
+def test_causal_window_holds_the_target_and_ends_with_the_newest(ahead_ns: int) -> None:
+    times = causal_times(1000, 1000 + ahead_ns, frames=9, step_ns=80)
+    assert len(times) == 9 and (np.diff(times) == 80).all()
+    assert times[0] <= 1000 <= times[-1]
+    assert times[-1] == min(1000 + ahead_ns, 1000 + 8 * 80)
+
+
+def test_between_is_linear_between_entries_and_held_outside() -> None:
+    values = np.array([[0.0, 10.0, 40.0], [1.0, 2.0, 3.0]], np.float32)
+    np.testing.assert_array_equal(between(values, 1.5, 1), [25.0, 2.5])
+    np.testing.assert_array_equal(between(values, np.array([-3.0, 0.5, 2.0, 9.0]), 1), [[0, 5, 40, 40], [1, 1.5, 3, 3]])
+    np.testing.assert_array_equal(between(values, np.array([0.25]), 0), [[0.25, 8.0, 30.75]])
+    np.testing.assert_array_equal(between(values[:, :1], 0.7, 1), [0.0, 1.0])

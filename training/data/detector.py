@@ -81,6 +81,11 @@ def shift_definitions(rng: np.random.Generator, joints: np.ndarray, noise: Detec
 
 
 def detect(rng: np.random.Generator, xy: np.ndarray, scale: np.ndarray, noise: DetectorNoise) -> np.ndarray:
+    """`observe` with the lost joints filled by `fill_missing`, as at run time: (B, F, 17, 2), every value finite."""
+    return fill_missing(observe(rng, xy, scale, noise))
+
+
+def observe(rng: np.random.Generator, xy: np.ndarray, scale: np.ndarray, noise: DetectorNoise) -> np.ndarray:
     """Add a detector's errors to projected joints.
 
     Args:
@@ -88,7 +93,7 @@ def detect(rng: np.random.Generator, xy: np.ndarray, scale: np.ndarray, noise: D
         scale: (B,) image units for a metre at the person's distance.
 
     Returns:
-        (B, F, 17, 2), every value finite: lost joints are filled by `fill_missing`, as at run time.
+        (B, F, 17, 2), NaN where a joint was lost.
     """
     count, frames = xy.shape[:2]
     xy = xy.copy()
@@ -102,7 +107,7 @@ def detect(rng: np.random.Generator, xy: np.ndarray, scale: np.ndarray, noise: D
     where = np.nonzero(hit)
     xy[where] += rng.normal(0.0, 1.0, (len(where[0]), 2)) * (0.14 * scale[where[0]])[:, None]
 
-    _swap_sides(rng, xy, noise.swap)
+    swap_sides(rng, xy, noise.swap)
     flickering = rng.random((count, frames, 17)) < rng.choice([0.35, 1.0], (count, 1, 1))
     lost: np.ndarray = np.logical_and(rng.random((count, 1, 17)) < noise.lost, flickering)
     legs: np.ndarray = np.less(rng.random(count), noise.lost_legs)
@@ -111,7 +116,7 @@ def detect(rng: np.random.Generator, xy: np.ndarray, scale: np.ndarray, noise: D
     lost[..., [2, 5]] |= (legs & knees_too)[:, None, None]
     xy[lost] = np.nan
     xy = np.matmul(_DERIVE, np.where(np.isfinite(xy), xy, 0.0)) + _missing_penalty(lost)
-    return fill_missing(xy)
+    return xy
 
 
 def _missing_penalty(lost: np.ndarray) -> np.ndarray:
@@ -152,12 +157,13 @@ def _occlude(rng: np.random.Generator, xy: np.ndarray, metre: np.ndarray, noise:
     xy[window, :, joint] = np.where(inside[..., None], hidden, track)
 
 
-def _swap_sides(rng: np.random.Generator, xy: np.ndarray, probability: float) -> None:
-    """Left and right exchanged for a run of frames: legs, arms or both."""
+def swap_sides(rng: np.random.Generator, xy: np.ndarray, probability: float) -> np.ndarray:
+    """Left and right of `xy` (B, F, 17, 2) exchanged in place for a run of frames: legs, arms or both; (B, F, 2) bool: legs, arms."""
     count, frames = xy.shape[:2]
+    swapped = np.zeros((count, frames, 2), bool)
     chosen = np.flatnonzero(rng.random(count) < probability)
     if len(chosen) == 0:
-        return
+        return swapped
     part = rng.random(len(chosen))
     legs, arms = part < 0.65, part > 0.4
     start = rng.integers(-3, frames, len(chosen))
@@ -168,5 +174,7 @@ def _swap_sides(rng: np.random.Generator, xy: np.ndarray, probability: float) ->
     for active, joints in ((legs, np.arange(1, 7)), (arms, np.arange(11, 17))):
         other = order.copy()
         other[joints] = H36M17.mirror[joints]
-        swap = (inside & active[:, None])[..., None, None]
-        xy[chosen] = np.where(swap, xy[chosen][:, :, other], xy[chosen])
+        swap = inside & active[:, None]
+        swapped[chosen, :, joints[0] // 11] = swap
+        xy[chosen] = np.where(swap[..., None, None], xy[chosen][:, :, other], xy[chosen])
+    return swapped

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ...core.types import Packet
+from ...core.types import PARTS, Packet
 
 
 @dataclass(frozen=True)
@@ -21,6 +21,7 @@ class Person:
         joints_m, sigma_m, root_m, provenance: (17, 3), (17,), (3,), (17,) or None.
         hypotheses_m: (H, 17, 3) or None.
         futures_m: (K, T, 17, 3) or None.
+        swapped: parts ("legs", "arms") whose left and right were put right.
     """
 
     track: int
@@ -35,6 +36,7 @@ class Person:
     provenance: np.ndarray | None
     hypotheses_m: np.ndarray | None
     futures_m: np.ndarray | None
+    swapped: tuple[str, ...] = ()
 
 
 def people_of(packet: Packet) -> list[Person]:
@@ -63,6 +65,7 @@ def people_of(packet: Packet) -> list[Person]:
                 provenance=None if seen is None else seen.provenance[p],
                 hypotheses_m=None if seen is None else seen.hypotheses_m[p],
                 futures_m=None if forecast is None or f is None else forecast.futures_m[f],
+                swapped=() if points.swapped is None else tuple(part for part, yes in zip(PARTS, points.swapped[row], strict=True) if yes),
             )
         )
     return people
