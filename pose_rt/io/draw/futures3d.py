@@ -73,9 +73,14 @@ class _Trails(NamedTuple):
     cuts: list[int]
 
 
+def outer_joints(skeleton: Skeleton) -> np.ndarray:
+    """(N,) the joints whose paths into the future are drawn: hands, feet and head."""
+    return np.array([j for j, name in enumerate(skeleton.joints) if any(word in name for word in _TRAIL_WORDS)], np.intp)
+
+
 @lru_cache(maxsize=8)
 def _plan_trails(skeleton: Skeleton, steps: int) -> _Trails:
-    joints = np.array([j for j, name in enumerate(skeleton.joints) if any(word in name for word in _TRAIL_WORDS)], np.intp)
+    joints = outer_joints(skeleton)
     frames = np.unique(np.linspace(0, steps - 1, _TRAIL_POINTS).round().astype(np.intp))
     cuts = np.linspace(0, len(frames) - 1, _TRAIL_BANDS + 1).round().astype(int).tolist()
     return _Trails(joints, anatomy(skeleton).joint_side[joints], frames, cuts)

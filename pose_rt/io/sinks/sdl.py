@@ -10,13 +10,14 @@ from typing import Any
 from ...errors import UsageError
 
 
+def display_missing() -> bool:
+    """Whether this session has nowhere to show a window."""
+    return sys.platform.startswith("linux") and not any(os.environ.get(name) for name in ("DISPLAY", "WAYLAND_DISPLAY", "SDL_VIDEODRIVER"))
+
+
 def display_available() -> bool:
-    """Whether a window could be shown: pygame-ce is installed and the session has a display. Loads nothing."""
-    if importlib.util.find_spec("pygame") is None:
-        return False
-    if not sys.platform.startswith("linux"):
-        return True
-    return any(os.environ.get(name) for name in ("DISPLAY", "WAYLAND_DISPLAY", "SDL_VIDEODRIVER"))
+    """Whether `WindowView` could be used: pygame-ce is installed and there is a display. Loads nothing."""
+    return importlib.util.find_spec("pygame") is not None and not display_missing()
 
 
 def load_pygame() -> Any:
