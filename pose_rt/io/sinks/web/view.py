@@ -201,11 +201,12 @@ def _listen(host: str, port: int) -> socket.socket:
     """A bound socket, or one sentence about why there is none."""
     if not 0 <= port <= 65535:
         raise UsageError(f"the port is {port}, wanted 0 to 65535")
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
-        return socket.create_server((host, port), family=family, backlog=64)
-    except socket.gaierror as error:
-        raise UsageError(f"the address '{host}' is not known ({error.strerror})", "give --host 127.0.0.1 or one of this machine") from error
+        family, *_, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
+    except (socket.gaierror, UnicodeError) as error:
+        raise UsageError(f"the address '{host}' is not known ({error})", "give --host 127.0.0.1 or one of this machine") from error
+    try:
+        return socket.create_server(address[:2], family=family, backlog=64)
     except OSError as error:
         if error.errno == errno.EADDRINUSE:
             raise OutputError(f"port {port} of {host} is in use", "choose another with --port, or --port 0 for any free one") from error
