@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from ..engines.cache import Machine, build_command, file_sha256, find
+from ..engines.cache import Machine, Sidecar, build_command, file_sha256, find
 from ..engines.runtime import Log, Runtime, failure, load, made
 from ..errors import BackendError
 from .base import DeviceView, TensorInfo, check_device_feeds, check_feeds, check_finite, free_axis_zero
@@ -78,6 +78,7 @@ class TensorRtBackend:
         name: of the model, for messages and for the command that builds its engine.
         graphs: replay CUDA graphs for shapes that come again.
         runtime, cuda, folder: where to find TensorRT, the GPU and the engines, if not at the usual places.
+        engine: an engine with its sidecar, instead of one of the cache.
 
     Raises:
         BackendError: no TensorRT, no GPU, or no engine that fits; the sentence says why and what to do.
@@ -94,11 +95,12 @@ class TensorRtBackend:
         runtime: Runtime | None = None,
         cuda: Cuda | None = None,
         folder: Path | None = None,
+        engine: tuple[bytes, Sidecar] | None = None,
     ) -> None:
         self.name, self.device = name or Path(path).stem, device
+        self._cuda = cuda or Cuda(device)  # first: without a driver there is no need to load hundreds of megabytes of TensorRT
         self._runtime = runtime or load()
-        self._cuda = cuda or Cuda(device)
-        plan, sidecar = find(self.name, file_sha256(Path(path)), machine(self._runtime, self._cuda), folder)
+        plan, sidecar = engine or find(self.name, file_sha256(Path(path)), machine(self._runtime, self._cuda), folder)
         self.metadata: dict[str, Any] = sidecar.metadata
         self.inputs, self.outputs = (
             tuple(TensorInfo(n, np.dtype(t), tuple(s)) for n, t, s in sidecar.tensors[which]) for which in ("inputs", "outputs")

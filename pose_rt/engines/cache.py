@@ -14,6 +14,7 @@ import os
 import re
 import stat
 import tempfile
+import time
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -73,7 +74,8 @@ class Sidecar:
         tensors: inputs and outputs of the model: ``{"inputs": [[name, dtype, shape], ...], "outputs": ...}``.
         shapes: {input: [least, best, largest shape]}.
         metadata: of the model.
-        verification: what was measured when it was built, None without a GPU.
+        verification: what was measured on the GPU when it was built (see `engines.verify`), None without one.
+        note: what else there is to say, for people: why layers stay in fp32, say.
     """
 
     key: Key
@@ -86,6 +88,7 @@ class Sidecar:
     shapes: dict[str, list[list[int]]]
     metadata: dict[str, Any]
     verification: dict[str, Any] | None
+    note: str = ""
 
     def to_json(self) -> str:
         return json.dumps({"format": FORMAT, **asdict(self)}, indent=1)
@@ -306,10 +309,11 @@ def remove(one: Stored) -> int:
     return size
 
 
-def leftovers(where: Path | None = None) -> Iterator[Path]:
-    """Files of builds that were killed: temporary files and sidecars without an engine."""
+def leftovers(where: Path | None = None, older_s: float = 60.0) -> Iterator[Path]:
+    """Files of builds that were killed: temporary files (one that is being written now is younger) and sidecars without an engine."""
     base = where or folder()
-    yield from sorted(base.glob(f".*{TEMPORARY}"))
+    now = time.time()
+    yield from sorted(path for path in base.glob(f".*{TEMPORARY}") if now - path.stat().st_mtime >= older_s)
     yield from sorted(p for p in base.glob(f"*{SIDECAR}") if not p.with_suffix(ENGINE).exists())
 
 
