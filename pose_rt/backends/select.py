@@ -8,7 +8,7 @@ from typing import Protocol, cast
 
 from ..errors import BackendError, ModelError, UsageError
 from .base import Backend
-from .onnxruntime import OnnxRuntimeBackend
+from .onnxruntime import OnnxRuntimeBackend, OnnxRuntimeCudaBackend
 
 
 class ModelFile(Protocol):
@@ -20,7 +20,9 @@ class ModelFile(Protocol):
     def load(self) -> Path: ...
 
 
-BACKENDS = ("auto", "onnxruntime", "tensorrt")
+BACKENDS = ("auto", "onnxruntime", "cuda", "tensorrt")
+_GPU_TITLES = {"tensorrt": "TensorRT", "cuda": "CUDA"}
+"""The GPU runtimes in the order in which "auto" tries them."""
 
 
 def _open_tensorrt(path: Path, device: int, name: str) -> Backend:
@@ -34,6 +36,10 @@ def _open_tensorrt(path: Path, device: int, name: str) -> Backend:
     return cast(Backend, module.TensorRtBackend(path, device=device, name=name))
 
 
+def _open_gpu(backend: str, path: Path, device: int, name: str) -> Backend:
+    return _open_tensorrt(path, device, name) if backend == "tensorrt" else OnnxRuntimeCudaBackend(path, device, name)
+
+
 def open_backend(
     model: Path | str | ModelFile, backend: str = "auto", device: int = 0, threads: int = 1, name: str | None = None
 ) -> Backend:
@@ -41,13 +47,13 @@ def open_backend(
 
     Args:
         model: an entry of the zoo, or the path of an .onnx file.
-        backend: "onnxruntime" and "tensorrt" mean that or an error; "auto" takes TensorRT where it works, else ONNX Runtime, and
-            `choice` of the result says why.
-        device: GPU number, for TensorRT.
-        threads: CPU threads of one network, for ONNX Runtime.
+        backend: "tensorrt", "cuda" (ONNX Runtime on the GPU) and "onnxruntime" (on the CPU) mean that or an error; "auto" takes the
+            first of the three that works, and `choice` of the result says what was against the others.
+        device: GPU number.
+        threads: CPU threads of one network, for ONNX Runtime on the CPU.
 
     Raises:
-        UsageError: an unknown backend name.
+        UsageError: an unknown backend name, or a GPU number that no GPU here has.
         ModelError: the file is missing, damaged or not a network.
         BackendError: the runtime that was asked for is not available.
     """
@@ -60,14 +66,20 @@ def open_backend(
             raise ModelError(f"{path}: no such model file", "see `pose-rt models` for those that have a name")
     else:
         path, name = model.load(), name or model.name
-    if backend == "tensorrt":
-        return _open_tensorrt(path, device, name)
-    reason = "as asked"
-    if backend == "auto":
+    if backend in _GPU_TITLES:
+        opened = _open_gpu(backend, path, device, name)
+        opened.choice = f"{opened.choice} (as asked)"
+        return opened
+    against: list[str] = []
+    for gpu_backend, title in _GPU_TITLES.items() if backend == "auto" else ():
         try:
-            return _open_tensorrt(path, device, name)
+            opened = _open_gpu(gpu_backend, path, device, name)
         except BackendError as error:
-            reason = error.message
-    opened = OnnxRuntimeBackend(path, threads, name)
+            against.append(f"{title}: {error.message}")
+        else:
+            break
+    else:
+        opened = OnnxRuntimeBackend(path, threads, name)
+    reason = "as asked" if backend != "auto" else "; ".join(f"not {text}" for text in against) or "the first choice"
     opened.choice = f"{opened.choice} ({reason})"
     return opened
