@@ -41,21 +41,21 @@ class ModelOptions:
     seed: Annotated[int, typer.Option(help="Of all random numbers: the same seed gives the same result.")] = 0
     backend: Annotated[str, typer.Option(help="auto, onnxruntime or tensorrt.")] = "auto"
     device: Annotated[int, typer.Option(min=0, help="GPU number.")] = 0
-    threads: Annotated[int, typer.Option(help="Threads of one model run; stages overlap anyway.")] = 1
+    threads: Annotated[int | None, typer.Option(help="Threads of one model run. Default: 1 for files, 2 live.")] = None
 
-    def settings(self, lookahead: int | None) -> Settings:
-        """The pipeline's settings.
+    def settings(self, lookahead: int | None, threads: int) -> Settings:
+        """The pipeline's settings; `threads` is the command's default.
 
         Raises:
             UsageError: a value is out of range.
         """
         from pose_rt.config import Settings
 
-        renamed = {"no_3d", "no_forecast", "fov", "focal", "horizon"}
+        renamed = {"no_3d", "no_forecast", "fov", "focal", "horizon", "threads"}
         same = {f.name: getattr(self, f.name) for f in fields(self) if f.name not in renamed}
         return Settings(
             **same, lift=not self.no_3d, forecast=not self.no_forecast, fov_deg=self.fov, focal_px=self.focal, horizon_s=self.horizon,
-            lookahead=lookahead,
+            lookahead=lookahead, threads=threads if self.threads is None else self.threads,
         )  # fmt: skip
 
 
@@ -65,9 +65,14 @@ class DataOptions:
 
     save_json: Annotated[Path | None, typer.Option(metavar="FILE.jsonl", help="Results as JSON lines, flushed frame by frame.")] = None
     save_npz: Annotated[Path | None, typer.Option(metavar="FILE.npz", help="Results as NumPy arrays.")] = None
+    save_rerun: Annotated[Path | None, typer.Option(metavar="FILE.rrd", help="Everything, for the Rerun viewer.")] = None
     save_hypotheses: Annotated[bool, typer.Option("--save-hypotheses", help="Keep every 3D hypothesis in the data files.")] = False
     save_futures: Annotated[bool, typer.Option("--save-futures", help="Keep the futures in the data files.")] = False
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace outputs that exist.")] = False
+
+    @property
+    def paths(self) -> tuple[Path | None, ...]:
+        return self.save_json, self.save_npz, self.save_rerun
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,8 @@ from pose_rt.errors import UsageError
 
 if TYPE_CHECKING:
     from pose_rt.config import Settings
+    from pose_rt.core.camera import Camera
+    from pose_rt.io.draw.style import Style
     from pose_rt.io.sinks.jsonl import RunInfo
     from pose_rt.pipeline import Pipeline
     from pose_rt.stream.protocols import Sink, SourceInfo
@@ -62,6 +64,17 @@ def data_sinks(options: DataOptions, info: RunInfo, stack: ExitStack, *, timing:
         )
         stack.callback(sinks[-1].close)
     return sinks
+
+
+def rerun_sink(options: DataOptions, spawn: bool, camera: Camera, style: Style, source: str) -> Sink:
+    """The sink of --save-rerun, and with `spawn` of the Rerun viewer.
+
+    Raises:
+        UsageError: rerun-sdk or a display is missing.
+    """
+    from pose_rt.io.sinks.rerun import RerunSink
+
+    return RerunSink(options.save_rerun, spawn, camera=camera, inputs=(source,), overwrite=options.overwrite, style=style)
 
 
 def distinct(outputs: Sequence[Path | None]) -> list[Path]:

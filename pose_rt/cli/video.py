@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from .options import DataOptions, ModelOptions, StyleOptions, grouped
-from .outputs import closing_lines, data_sinks, distinct, run_info
+from .outputs import closing_lines, data_sinks, distinct, rerun_sink, run_info
 
 if TYPE_CHECKING:
     from pose_rt.stream.runner import RunReport
@@ -42,11 +42,11 @@ def video(
 
     from .progress import Counter, progress_sink
 
-    outputs = distinct((out, data.save_json, data.save_npz))
+    outputs = distinct((out, *data.paths))
     if not outputs:
-        raise UsageError("nothing to write", "give --out OUT.mp4, --save-json FILE.jsonl or --save-npz FILE.npz")
+        raise UsageError("nothing to write", "give --out OUT.mp4, --save-json FILE.jsonl, --save-npz FILE.npz or --save-rerun FILE.rrd")
     style = style_options.style()
-    settings = model_options.settings(lookahead)
+    settings = model_options.settings(lookahead, threads=1)
     notes: list[str] = []
     with ExitStack() as stack:
         frames = open_file(source, start_s=start, duration_s=duration, max_frames=max_frames, fps=image_fps)
@@ -54,6 +54,9 @@ def video(
         pipeline = Pipeline(settings, frames.info.width, frames.info.height)
         stack.callback(pipeline.close)
         sinks = data_sinks(data, run_info(frames.info, settings, pipeline), stack, timing=False)
+        if data.save_rerun is not None:
+            sinks.append(rerun_sink(data, False, pipeline.camera, style, frames.info.name))
+            stack.callback(sinks[-1].close)
         if out is not None:
             audio = Path(source) if frames.info.has_audio else None
             written = VideoSink(out, frames.info, lambda packet: draw_frame(packet, style), overwrite=data.overwrite, audio_from=audio)

@@ -7,19 +7,23 @@ import sys
 from collections.abc import Sequence
 from contextlib import ExitStack
 from importlib.util import find_spec
-from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 import typer
 
 from pose_rt.errors import UsageError
 
+from .outputs import rerun_sink
+
 if TYPE_CHECKING:
+    from pose_rt.core.camera import Camera
     from pose_rt.io.draw import Annotator
     from pose_rt.io.draw.style import Style
     from pose_rt.io.sinks.jsonl import RunInfo
     from pose_rt.stream.control import Control
     from pose_rt.stream.protocols import Sink
+
+    from .options import DataOptions
 
 VIEWS = ("auto", "window", "web", "rerun", "none")
 
@@ -32,11 +36,11 @@ class ViewWish(NamedTuple):
     control: Control
     info: RunInfo
     annotate: Annotator
+    camera: Camera
     host: str
     port: int
     token: str | None
-    save_rerun: Path | None
-    overwrite: bool
+    data: DataOptions
 
 
 def wanted_views(given: Sequence[str]) -> tuple[str, ...]:
@@ -70,18 +74,18 @@ def open_views(wish: ViewWish, stack: ExitStack) -> list[Sink]:
         OutputError: the port is in use, or a file is in the way.
     """
     sinks: list[Sink] = []
-    for name in wish.names:
+    names = list(wish.names)
+    if wish.data.save_rerun is not None and "rerun" not in names:
+        names.append("rerun file")
+    for name in names:
         if name == "window":
             sinks.append(_window(wish))
         elif name == "web":
             sinks.append(_web(wish))
-        elif name == "rerun":
-            sinks.append(_rerun(wish, None))
+        elif name.startswith("rerun"):
+            sinks.append(rerun_sink(wish.data, name == "rerun", wish.camera, wish.style, wish.info.source))
         else:
             continue
-        stack.callback(sinks[-1].close)
-    if wish.save_rerun is not None:
-        sinks.append(_rerun(wish, wish.save_rerun))
         stack.callback(sinks[-1].close)
     return sinks
 
@@ -100,9 +104,3 @@ def _window(wish: ViewWish) -> Sink:
 
     size = output_size(wish.info.width, wish.info.height, wish.style.layout)
     return WindowView(f"pose-rt - {wish.info.source}", wish.annotate, wish.control, size=size)
-
-
-def _rerun(wish: ViewWish, path: Path | None) -> Sink:
-    from pose_rt.io.sinks.rerun import RerunSink
-
-    return RerunSink(path, wish.info, overwrite=wish.overwrite)

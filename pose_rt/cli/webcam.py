@@ -36,7 +36,6 @@ def webcam(
     mjpeg: Annotated[bool, typer.Option(help="Ask a camera for MJPEG, which USB carries at full rate.")] = True,
     exit_on_loss: Annotated[bool, typer.Option("--exit-on-loss", help="End with an error when the source is lost; for services.")] = False,
     record: Annotated[Path | None, typer.Option("--record", metavar="OUT.mp4", help="Record the annotated picture from the start.")] = None,
-    save_rerun: Annotated[Path | None, typer.Option(metavar="OUT.rrd", help="Save everything for the Rerun viewer.")] = None,
     duration: Annotated[float | None, typer.Option(min=0.1, help="Stop after this many seconds.")] = None,
     host: Annotated[str, typer.Option(help="Address of the browser view; others than 127.0.0.1 need the token it prints.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="Port of the browser view; 0 takes a free one.")] = 8080,
@@ -44,6 +43,7 @@ def webcam(
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress, no report.")] = False,
 ) -> int:
     """Show and save 3D motion live, the newest frame first. Keys and buttons: h shows them, q quits."""
+    import os
     import threading
     from contextlib import ExitStack
     from dataclasses import replace
@@ -58,9 +58,9 @@ def webcam(
     from .views import ViewWish, open_views, wanted_views
 
     names = wanted_views(view or ["auto"])
-    outputs = distinct((record, data.save_json, data.save_npz, save_rerun))
+    outputs = distinct((record, *data.paths))
     style = replace(style_options.style(), timing="none" not in names)
-    settings = model_options.settings(lookahead)
+    settings = model_options.settings(lookahead, threads=min(2, os.cpu_count() or 1))
     control = Control(recording=record is not None)
     with ExitStack() as stack:
         frames = open_live(source, LiveWish(realtime, loop, exit_on_loss, width, height, camera_fps, mjpeg))
@@ -72,7 +72,7 @@ def webcam(
         annotate = Annotator(style)
         recorder = RecordSink(record, frames.info, annotate, control, overwrite=data.overwrite)
         stack.callback(recorder.close)
-        wish = ViewWish(names, style, control, info, annotate, host, port, token, save_rerun, data.overwrite)
+        wish = ViewWish(names, style, control, info, annotate, pipeline.camera, host, port, token, data)
         sinks: list[Sink] = [*open_views(wish, stack), recorder, *data_sinks(data, info, stack, timing=True)]
         if not quiet:
             sinks.append(StateLines(frames.info.name))

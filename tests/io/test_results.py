@@ -88,7 +88,11 @@ def shape(value: Any) -> tuple[int, ...]:
 
 
 def check_frame(record: dict[str, Any], extras: set[str]) -> None:
-    assert list(record) == ["frame", "pts_s", "persons"] and isinstance(record["frame"], int) and isinstance(record["pts_s"], float)
+    assert (
+        [key for key in record if key != "size"] == ["frame", "pts_s", "persons"]
+        and isinstance(record["frame"], int)
+        and isinstance(record["pts_s"], float)
+    )
     for person in record["persons"]:
         always = {"id", "box", "score", "kpts2d", "spread2d", "kpts3d", "sigma3d", "root", "provenance"}
         assert set(person) == always | extras

@@ -87,6 +87,9 @@ def test_what_is_not_a_number_is_null_and_a_wide_picture_is_made_smaller() -> No
     assert packet.pose is not None and packet.keypoints is not None
     packet.keypoints.xy_px[0, 5] = np.nan
     packet.pose.joints_m[0, 3] = np.inf
+    packet.pose.hypotheses_m[0, 1, 4] = np.nan
+    assert packet.forecast is not None
+    packet.forecast.futures_m[0, 2, 11] = np.nan  # 0.24 s, the first ghost
     with_limits = WebView(port=0, max_width=640)
     got: list[tuple[np.ndarray, dict[str, Any]]] = []
     client = LoopbackClient(with_limits.url, lambda picture, head: got.append((picture, head)))
@@ -97,6 +100,9 @@ def test_what_is_not_a_number_is_null_and_a_wide_picture_is_made_smaller() -> No
     picture, head = got[0]
     assert picture.shape == (360, 640, 3) and head["w"] == 1280
     assert head["people"][0]["xy"][10:12] == [None, None] and head["people"][0]["joints"] is None
+    person = head["people"][0]
+    assert [h is None for h in person["hypotheses"]] == [False, True, False, False]
+    assert [[g is None for g in ghosts] for ghosts in person["ghosts"]] == [[False] * 4, [False] * 4, [True, False, False, False]]
 
 
 def test_it_is_a_view_and_the_run_reports_how_it_stands(view: WebView) -> None:
