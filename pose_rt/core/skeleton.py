@@ -87,7 +87,23 @@ COCO17 = Skeleton(
     right=(2, 4, 6, 8, 10, 12, 14, 16),
 )  # fmt: skip
 
-SKELETONS = {s.name: s for s in (H36M17, BLAZEPOSE33, COCO17)}
+MPI17 = Skeleton(
+    name="mpi17",
+    joints=(
+        "head", "neck", "right_shoulder", "right_elbow", "right_wrist", "left_shoulder", "left_elbow", "left_wrist", "right_hip",
+        "right_knee", "right_ankle", "left_hip", "left_knee", "left_ankle", "pelvis", "spine", "nose",
+    ),
+    edges=(
+        (14, 15), (15, 1), (1, 16), (16, 0), (1, 2), (2, 3), (3, 4), (1, 5), (5, 6), (6, 7), (14, 8), (8, 9), (9, 10), (14, 11),
+        (11, 12), (12, 13),
+    ),
+    left=(5, 6, 7, 11, 12, 13),
+    right=(2, 3, 4, 8, 9, 10),
+    parents=(16, 15, 1, 2, 3, 1, 5, 6, 14, 8, 9, 14, 11, 12, -1, 14, 1),
+)  # fmt: skip
+"""MPI-INF-3DHP's test joints; its "head" (the last one) is the middle of the face, as H36M-17's "nose" is."""
+
+SKELETONS = {s.name: s for s in (H36M17, BLAZEPOSE33, COCO17, MPI17)}
 
 # BlazePose-33 -> H36M-17 as a sparse convex-ish combination: {h36m joint: {blazepose joint: weight}}, each row sums to 1.
 # Pelvis and thorax are midpoints; the spine lies halfway between them; the head top is the mid-ear point moved on,
@@ -106,6 +122,21 @@ _BLAZEPOSE_TO_H36M: dict[int, dict[int, float]] = {
     11: {11: 1.0}, 12: {13: 1.0}, 13: {15: 1.0}, 14: {12: 1.0}, 15: {14: 1.0}, 16: {16: 1.0},
 }  # fmt: skip
 
+# COCO-17 -> H36M-17 by the same rules; MPI-INF-3DHP's joints are H36M-17's in another order.
+_COCO_TO_H36M: dict[int, dict[int, float]] = {
+    0: {11: 0.5, 12: 0.5},
+    1: {12: 1.0}, 2: {14: 1.0}, 3: {16: 1.0}, 4: {11: 1.0}, 5: {13: 1.0}, 6: {15: 1.0},
+    7: {5: 0.25, 6: 0.25, 11: 0.25, 12: 0.25},
+    8: {5: 0.5, 6: 0.5},
+    9: {0: 1.0},
+    10: {
+        3: 0.5 * (1 + _HEAD_EXTRAPOLATION), 4: 0.5 * (1 + _HEAD_EXTRAPOLATION),
+        5: -0.5 * _HEAD_EXTRAPOLATION, 6: -0.5 * _HEAD_EXTRAPOLATION,
+    },
+    11: {5: 1.0}, 12: {7: 1.0}, 13: {9: 1.0}, 14: {6: 1.0}, 15: {8: 1.0}, 16: {10: 1.0},
+}  # fmt: skip
+_MPI_TO_H36M = {j: {k: 1.0} for j, k in enumerate((14, 8, 9, 10, 11, 12, 13, 15, 1, 16, 0, 5, 6, 7, 2, 3, 4))}
+
 
 def _matrix(rows: dict[int, dict[int, float]], n_out: int, n_in: int) -> np.ndarray:
     matrix = np.zeros((n_out, n_in), np.float32)
@@ -120,24 +151,46 @@ BLAZEPOSE_TO_H36M = _matrix(_BLAZEPOSE_TO_H36M, 17, 33)
 """(17, 33) float32; ``h36m = BLAZEPOSE_TO_H36M @ blazepose`` for 2D pixels, at run time and in training alike."""
 
 
-def blazepose_to_h36m(points: np.ndarray, score: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray | None]:
-    """Map BlazePose-33 points to H36M-17 points; a joint made of several takes the smallest of their scores.
+TO_H36M17 = {
+    H36M17.name: _matrix({j: {j: 1.0} for j in range(17)}, 17, 17),
+    BLAZEPOSE33.name: BLAZEPOSE_TO_H36M,
+    COCO17.name: _matrix(_COCO_TO_H36M, 17, 17),
+    MPI17.name: _matrix(_MPI_TO_H36M, 17, 17),
+}
+"""(17, J) float32 matrices by the name of the skeleton that they map from."""
+
+
+def to_h36m(points: np.ndarray, score: np.ndarray | None, skeleton: Skeleton) -> tuple[np.ndarray, np.ndarray | None]:
+    """Map points of a skeleton to H36M-17 points; a joint made of several takes the smallest of their scores.
 
     Args:
-        points: (..., 33, D) coordinates in any unit; a joint made of a NaN is NaN.
-        score: (..., 33) or None.
+        points: (..., J, D) coordinates in any unit; a joint made of a NaN is NaN.
+        score: (..., J) or None.
 
     Returns:
         points (..., 17, D) and score (..., 17), or None where no score was given.
+
+    Raises:
+        ValueError: a skeleton that has no map, or other joints than it has.
     """
-    used = BLAZEPOSE_TO_H36M != 0
+    if skeleton.name not in TO_H36M17:
+        raise ValueError(f"skeleton: got {skeleton.name}, wanted one of {', '.join(TO_H36M17)}")
+    matrix = TO_H36M17[skeleton.name]
+    if points.shape[-2] != matrix.shape[1]:
+        raise ValueError(f"points: got {points.shape[-2]} joints, wanted the {matrix.shape[1]} of {skeleton.name}")
+    used = matrix != 0
     unseen = ~np.isfinite(points)
-    mapped = np.einsum("jk,...kd->...jd", BLAZEPOSE_TO_H36M, np.where(unseen, 0, points)).astype(points.dtype, copy=False)
+    mapped = np.einsum("jk,...kd->...jd", matrix, np.where(unseen, 0, points)).astype(points.dtype, copy=False)
     if unseen.any():  # a NaN times a weight of zero would spread to joints that do not use the point
         mapped[np.einsum("jk,...kd->...jd", used, unseen)] = np.nan
     if score is None:
         return mapped, None
     return mapped, np.where(used, score[..., None, :], np.inf).min(-1).astype(score.dtype, copy=False)
+
+
+def blazepose_to_h36m(points: np.ndarray, score: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray | None]:
+    """`to_h36m` of BlazePose-33."""
+    return to_h36m(points, score, BLAZEPOSE33)
 
 
 def mirror_points(points: np.ndarray, skeleton: Skeleton) -> np.ndarray:

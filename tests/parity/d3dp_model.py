@@ -24,7 +24,8 @@ _PREFIX = "pose_estimator."
 _MIRROR_3DHP = np.array([0, 1, 5, 6, 7, 2, 3, 4, 11, 12, 13, 8, 9, 10, 14, 15, 16])
 
 
-def _network(z: dict[str, np.ndarray], cfg: dict[str, Any], drop_path: float = 0.0) -> MixSTE:
+def network_of(z: dict[str, np.ndarray], cfg: dict[str, Any], drop_path: float = 0.0) -> MixSTE:
+    """The network of a vector, in eval mode: its sizes and its weights."""
     network = MixSTE(MixSTEConfig(cfg["frames"], cfg["width"], cfg["depth"], drop_path=drop_path))
     if cfg.get("recipe"):
         shapes = {key: tuple(value.shape) for key, value in network.state_dict().items()}
@@ -73,7 +74,7 @@ def _schedule(path: Path) -> list[Check]:
 
 def _mixste(path: Path) -> list[Check]:
     z, cfg = load(path)
-    network = _network(z, cfg)
+    network = network_of(z, cfg)
     seen: dict[str, np.ndarray] = {}
 
     def keep(name: str) -> Callable[[nn.Module, Any, Tensor], None]:
@@ -99,7 +100,7 @@ def _mixste(path: Path) -> list[Check]:
 
 def _ddim(path: Path) -> list[Check]:
     z, cfg = load(path)
-    network = _network(z, cfg)
+    network = network_of(z, cfg)
     metres_out = 1000.0 if cfg.get("hp") else 1.0
     swap = _MIRROR_3DHP if cfg.get("hp") else H36M17.mirror
     scale, steps = float(cfg.get("scale", 1.0)), cfg["K"]
@@ -156,7 +157,7 @@ class Tape:
 
 def _train(path: Path) -> list[Check]:
     z, cfg = load(path)
-    network = _network(z, cfg, drop_path=0.1 if cfg["drop_path"] else 0.0)
+    network = network_of(z, cfg, drop_path=0.1 if cfg["drop_path"] else 0.0)
     network.train(cfg["drop_path"])
     tape = Tape(z)
     tape.feed(network)

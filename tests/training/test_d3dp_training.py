@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
+from pose_rt.core.skeleton import H36M17, mirror_points  # noqa: E402
 from pose_rt.diffusion.schedule import cosine_schedule  # noqa: E402
 from pose_rt.errors import InputError  # noqa: E402
 from training.common import checkpoint  # noqa: E402
@@ -21,7 +23,7 @@ from training.d3dp.calibrate import coverage, fit_sigma, spread_of  # noqa: E402
 from training.d3dp.config import TrainConfig, published  # noqa: E402
 from training.d3dp.evaluate import at_lookahead  # noqa: E402
 from training.d3dp.objective import corrupt, late_steps, mean_joint_distance, uniform_steps  # noqa: E402
-from training.d3dp.sampling import Lifter, mirror  # noqa: E402
+from training.d3dp.sampling import Lifter  # noqa: E402
 from training.d3dp.trainer import BatchStream, Trainer  # noqa: E402
 from training.data.bodies import from_bones  # noqa: E402
 from training.data.motion import Clips  # noqa: E402
@@ -95,13 +97,13 @@ def test_an_interrupted_run_leaves_its_checkpoint(data: Path, tmp_path: Path, mo
     step = Trainer.train_step
 
     def stop_at_two(self: Trainer, *batch: torch.Tensor) -> float:
-        if self.step == 2:
-            raise KeyboardInterrupt
+        if self.step == 1:
+            signal.raise_signal(signal.SIGINT)  # in the middle of a step, which is finished first
         return step(self, *batch)
 
     monkeypatch.setattr(Trainer, "train_step", stop_at_two)
     small = ["--frames", "3", "--width", "16", "--depth", "1", "--heads", "2", "--batch", "4", "--steps", "9"]
-    train.main(["--data", str(data), "--out", str(tmp_path / "run"), *small])
+    assert train.main(["--data", str(data), "--out", str(tmp_path / "run"), *small]) == 130
     assert checkpoint.load(tmp_path / "run" / "last.pt")["step"] == 2
     assert not list((tmp_path / "run").glob("*.part"))
 
@@ -200,12 +202,12 @@ def test_flipped_sampling_treats_left_and_right_alike(clips: Clips) -> None:
 
         def standard_normal(self, shape: tuple[int, ...], dtype: type) -> np.ndarray:
             drawn = self.rng.standard_normal(shape, dtype=dtype)
-            return mirror(drawn) if self.flip else drawn
+            return mirror_points(drawn, H36M17) if self.flip else drawn
 
     plain = lifter.hypotheses(xy, 2, 2, Mirrored(False), flip=True)  # type: ignore[arg-type]
-    turned = np.ascontiguousarray(mirror(np.concatenate([xy, xy[..., :1]], -1))[..., :2])
+    turned = mirror_points(xy, H36M17)
     other = lifter.hypotheses(turned, 2, 2, Mirrored(True), flip=True)  # type: ignore[arg-type]
-    np.testing.assert_allclose(mirror(other), plain, atol=1e-5)
+    np.testing.assert_allclose(mirror_points(other, H36M17), plain, atol=1e-5)
 
 
 def test_sigma_is_recovered_from_errors_made_with_it() -> None:

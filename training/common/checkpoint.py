@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor, nn
 
 from pose_rt.errors import InputError
 
@@ -38,3 +40,22 @@ def load(path: Path, keys: tuple[str, ...] = ()) -> dict[str, Any]:
     if missing:
         raise InputError(f"{path}: not the wanted kind of checkpoint (no {', '.join(map(repr, missing))})")
     return dict(values)
+
+
+def load_into(module: nn.Module, state: Mapping[str, Tensor], path: Path) -> None:
+    """Give a network all its weights and no others.
+
+    Raises:
+        InputError: names the first tensor that is missing, of another shape, or too many.
+    """
+    wanted = module.state_dict()
+    for name, tensor in wanted.items():
+        if name not in state:
+            raise InputError(f"{path}: tensor {name} {tuple(tensor.shape)} is missing")
+        if state[name].shape != tensor.shape:
+            shapes = f"is {tuple(state[name].shape)}, wanted {tuple(tensor.shape)}"
+            raise InputError(f"{path}: tensor {name} {shapes}", "give the sizes it was trained with")
+    extra = [name for name in state if name not in wanted]
+    if extra:
+        raise InputError(f"{path}: tensor {extra[0]} {tuple(state[extra[0]].shape)} is no part of a network of this size")
+    module.load_state_dict(dict(state))

@@ -17,7 +17,7 @@ from pose_rt.core.skeleton import blazepose_to_h36m
 from pose_rt.core.viewpoint import fill_missing, normalise_window
 from pose_rt.metrics.pose3d import pa_mpjpe
 
-from .evaluate import load_lifter
+from .load import load_lifter
 from .sampling import Lifter
 
 _COMPARED = [1, 2, 3, 4, 5, 6, 11, 12, 13, 14, 15, 16]
