@@ -44,6 +44,11 @@ class LoopbackClient:
         self._thread = threading.Thread(target=self._work, name="pose-rt web client", daemon=True)
         self._thread.start()
 
+    @property
+    def alive(self) -> bool:
+        """Whether it is connected or about to be."""
+        return self._thread.is_alive()
+
     def wait_connected(self, timeout_s: float = 10.0) -> None:
         """Return once the server has let this client in.
 

@@ -29,6 +29,7 @@ TRAIL_STEP_S = 0.1
 TRAIL_JOINTS = (10, 13, 16, 3, 6)
 """Head, wrists and ankles of H36M-17: whose paths into the future are sent."""
 
+_FARTHEST_M = 100.0
 _HEAD = struct.Struct("<I")
 
 
@@ -110,12 +111,11 @@ def _person(person: Person, place: np.ndarray | None, style: Style, packet: Pack
     if person.provenance is not None and (person.provenance == COMPLETED).any():
         record["completed"] = np.flatnonzero(person.provenance == COMPLETED).tolist()
     if person.hypotheses_m is not None and len(person.hypotheses_m) > 1 and style.hypotheses > 0:
-        record["hypotheses"] = [_mm(h) for h in person.hypotheses_m[: min(style.hypotheses, MAX_HYPOTHESES)]]
+        record["hypotheses"] = _mm_rows(person.hypotheses_m[: min(style.hypotheses, MAX_HYPOTHESES)])
     if person.futures_m is not None and style.futures > 0 and person.futures_m.shape[1] > 0:
         futures = person.futures_m[: min(style.futures, MAX_FUTURES)]
-        trails = futures[:, _trail_steps(packet)][:, :, TRAIL_JOINTS].swapaxes(1, 2)  # (K, joints, steps, 3)
-        record["trails"] = [[_mm(path) for path in future] for future in trails]
-        record["ghosts"] = [[_mm(moment) for moment in future[_ghost_steps(packet, style)]] for future in futures]
+        record["trails"] = _mm_rows(futures[:, _trail_steps(packet)][:, :, TRAIL_JOINTS].swapaxes(1, 2))  # (K, joints, steps, 3)
+        record["ghosts"] = _mm_rows(futures[:, _ghost_steps(packet, style)])
     return record
 
 
@@ -134,11 +134,21 @@ def _ghost_steps(packet: Packet, style: Style) -> list[int]:
 
 
 def _mm(values_m: np.ndarray) -> list[int] | None:
-    """Flat whole millimetres; None where one is not a number or beyond 100 m, which nothing can be drawn from."""
-    flat = values_m.reshape(-1)
-    if not (np.abs(flat) < 100.0).all():
-        return None
-    return np.rint(flat * 1e3).astype(np.int64).tolist()
+    """(N, 3) or (N,) m as flat whole millimetres; None where one is not a number or beyond 100 m, which nothing can be drawn from."""
+    return _mm_rows(values_m.reshape(1, -1, 1))[0]
+
+
+def _mm_rows(values_m: np.ndarray) -> list[Any]:
+    """(..., N, 3) m as nested lists of what `_mm` makes of each (N, 3)."""
+    flat = values_m.reshape(*values_m.shape[:-2], -1)
+    good = np.abs(flat) < _FARTHEST_M
+    rows = np.rint(np.where(good, flat, 0.0) * 1e3).astype(np.int32).tolist()
+    return rows if good.all() else _blank(rows, good.all(-1).tolist())
+
+
+def _blank(rows: list[Any], good: Any) -> list[Any]:
+    """None in the place of each row that is not good."""
+    return [(row if g else None) if isinstance(g, bool) else _blank(row, g) for row, g in zip(rows, good, strict=True)]
 
 
 def hello(style: Style, title: str, *, can_record: bool, can_stop: bool) -> str:
@@ -164,7 +174,13 @@ def hello(style: Style, title: str, *, can_record: bool, can_stop: bool) -> str:
         accents=[_css(colour) for colour in style.accents],
         panel=_css(style.panel),
         view=[style.yaw_deg, style.pitch_deg],
-        show={"hypotheses": style.hypotheses > 0, "futures": style.futures > 0, "uncertainty": style.spread},
+        show={
+            "keypoints": style.overlay,
+            "hypotheses": style.hypotheses > 0,
+            "futures": style.futures > 0,
+            "uncertainty": style.spread,
+            "mirror": style.mirror,
+        },
         trailJoints=list(TRAIL_JOINTS),
         skeletons=skeletons,
     )
