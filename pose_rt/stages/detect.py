@@ -11,7 +11,7 @@ from ..backends import Backend
 from ..core.types import Frame, Packet, Rois
 from .base import finish
 from .crop import letterbox_roi, rois_from_points, usable
-from .track import Tracker
+from .identity import Tracker
 
 SIZE = 224
 

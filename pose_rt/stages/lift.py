@@ -30,6 +30,9 @@ if TYPE_CHECKING:
 ROOT_MIN_CUTOFF_HZ, ROOT_BETA = 0.5, 0.3
 """One-Euro filter of the root's place: its depth is the least certain thing a single camera sees."""
 
+JUMP = 0.7
+"""Of a person's extent in the picture: farther does nobody get within `MAX_GAP_NS`, at 5 m/s."""
+
 
 class Lift:
     """Packets with `keypoints` in, the same packets with `pose` out, in order.
@@ -82,7 +85,9 @@ class Lift:
                 del self._segments[track]
         segments = []
         for person, track in enumerate(keypoints.track.tolist()):
-            if track not in self._segments:
+            if track not in self._segments or teleported(self._segments[track], xy[person]):
+                if track in self._segments and self.lookahead is None:
+                    self._segments[track].finish()
                 self._segments[track] = Segment(track, now, self.lifter, self.camera, self._worker)
             segment = self._segments[track]
             segment.series.append(now, np.concatenate([xy[person], score[person][:, None]], -1))
@@ -187,6 +192,19 @@ class Lift:
             row = np.ascontiguousarray(root[person : person + 1])
             out[person] = ops.one_euro(row, state, time_ns / 1e9, min_cutoff=ROOT_MIN_CUTOFF_HZ, beta=ROOT_BETA)[0]
         return out
+
+
+def teleported(segment: Segment, xy: np.ndarray) -> bool:
+    """Whether a person's points (J, 2) lie farther from where they were than anybody gets within a gap: a cut of the film, or somebody
+    else under the same number."""
+    middles, sizes = [], []
+    for points in (segment.series.last[:, :2], xy):
+        seen = points[np.isfinite(points).all(-1)]
+        if len(seen) == 0:
+            return False
+        middles.append(seen.mean(0))
+        sizes.append(float(np.ptp(seen, axis=0).max()))
+    return float(np.hypot(*(middles[1] - middles[0]))) > JUMP * max(sizes)
 
 
 def h36m_keypoints(keypoints: Keypoints2D) -> tuple[np.ndarray, np.ndarray]:

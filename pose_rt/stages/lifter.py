@@ -17,6 +17,8 @@ from pose_rt.diffusion.ddim import Predict, ddim_sample, flip_average, renoise
 from pose_rt.diffusion.schedule import cosine_schedule
 from pose_rt.errors import ModelError
 
+from .device_sampler import device_sampler
+
 RUN_WINDOWS = 8
 """Windows in one run of the network: more make nothing faster on a CPU, and their activations leave the cache and fill memory."""
 
@@ -61,6 +63,7 @@ class Lifter:
         self._backend, self._seed = backend, seed
         self._scale, self._unit_m, self._view = float(meta["scale"]), float(meta["unit_m"]), meta["input"] == "view"
         self._schedule = cosine_schedule(meta["timesteps"])
+        self._on_device = device_sampler(backend, self._schedule, steps, self._scale, H36M17 if flip else None)
         self._sigma_a, self._sigma_b = self._calibration(meta.get("sigma"))
         self._noise = lru_cache(maxsize=64)(self._draw_noise)
 
@@ -85,15 +88,18 @@ class Lifter:
             xy, rotation = normalise_screen(filled, 2 * camera.cx, 2 * camera.cy).astype(np.float32), None
         xy = np.nan_to_num(xy)  # a window in which nothing was ever seen: the network answers with its mean pose
         noise = np.stack([self._noise(track) for track in tracks], 1).reshape(self.steps, windows * self.hypotheses, self.frames, -1, 3)
-        predict = self._predictor(xy)
-        if self.flip:
-            predict = flip_average(predict, self._predictor(_mirror(xy)), _mirror)
         start, step = noise[0], None
         if previous is not None:
             known = previous if rotation is None else np.einsum("whfjk,wik->whfji", previous, rotation)
             known = known.astype(np.float32).reshape(start.shape) * np.float32(self._scale / self._unit_m)
             start, step = renoise(known, start, self._schedule, self.warm_step), self.warm_step
-        clean = ddim_sample(predict, start, list(noise[1:]), self._schedule, self.steps, self._scale, start=step)[-1]
+        if self._on_device is not None:
+            clean = self._on_device(np.repeat(xy, self.hypotheses, 0), start, list(noise[1:]), step)
+        else:
+            predict = self._predictor(xy)
+            if self.flip:
+                predict = flip_average(predict, self._predictor(_mirror(xy)), _mirror)
+            clean = ddim_sample(predict, start, list(noise[1:]), self._schedule, self.steps, self._scale, start=step)[-1]
         lifted = clean.reshape(windows, self.hypotheses, self.frames, -1, 3) * np.float32(self._unit_m / self._scale)
         if rotation is not None:
             lifted = np.einsum("whfji,wik->whfjk", lifted, rotation)

@@ -13,8 +13,8 @@ from ..core.types import Packet
 from .base import finish
 from .window import MAX_GAP_NS
 
-MIN_CUTOFF_HZ, BETA = 1.5, 3.0
-"""Chosen on training/d3dp/live.py's table (docs/live_quality.md): the cut-off at rest, and its growth with speed, Hz per m/s."""
+MIN_CUTOFF_HZ, BETA = 2.0, 6.0
+"""The cut-off at rest, and its growth with speed, Hz per m/s: about a third of the jitter for 2 mm of error (docs/live_quality.md)."""
 
 
 class Smooth3D:

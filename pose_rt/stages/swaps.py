@@ -26,6 +26,8 @@ POSITION_SIGMA, SPEED_SIGMA = 0.06, 1.0
 """Standard deviation of a keypoint about its prediction: torso lengths, and torso lengths a second of the time passed."""
 VELOCITY_TIME_S = 0.08
 """Time constant of the velocity's running mean."""
+JUMP = 1.5
+"""Torso lengths: a person whose points lie farther, in the median, from where they were expected is somebody else, or seen anew."""
 _OUTLIER = 1e-3
 
 _MEMBERS: dict[str, tuple[np.ndarray, np.ndarray, np.ndarray]] = {
@@ -101,6 +103,11 @@ class Swaps:
             return np.zeros(len(PARTS), bool)
         seconds = (now - state.time_ns) / 1e9
         predicted = state.xy + state.velocity * seconds
+        off = np.hypot(*(xy - predicted).T)
+        off = off[np.isfinite(off)]
+        if len(off) == 0 or np.median(off) > JUMP * (state.torso or torso):
+            self._states[track] = _State(now, xy.copy(), np.zeros_like(xy), torso, [now, now])
+            return np.zeros(len(PARTS), bool)
         evidence = self._evidence(xy, predicted, state.torso or torso, seconds, skeleton)
         for part, value in enumerate(evidence):
             since = state.since[part]

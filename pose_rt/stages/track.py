@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 
@@ -11,94 +11,12 @@ from .. import ops
 from ..core.types import Keypoints2D, Packet, Rois
 from .base import finish
 from .crop import bounding_boxes, rois_from_points, to_image, usable
+from .identity import Tracker
 from .pose2d import AUXILIARY
 
-SAME_DISTANCE = 0.2
-"""A detection nearer to a followed person's centre than this part of their ROI's side is that person."""
 MERGE_DISTANCE = 0.04
 """Two followed people whose landmarks lie apart, in the median, by less than this part of the ROI's side are one."""
-MEMORY_NS = 2_000_000_000
-"""A person found again within this time, near where they were lost and of like size, keeps their identity."""
-RETURN_DISTANCE, RETURN_SIZE = 0.5, 1.5
 _SCORE_ALPHA = 0.1
-
-
-@dataclass(frozen=True)
-class _Lost:
-    track: int
-    roi: np.ndarray
-    media_ns: int
-
-
-class Tracker:
-    """Identities and regions of the people being followed; shared by the Detect stage (which proposes) and Track (which updates).
-
-    A proposed identity becomes permanent with the first frame in which the landmark network confirms a person there.
-    """
-
-    def __init__(self, max_people: int = 1) -> None:
-        if max_people < 1:
-            raise ValueError(f"max_people: got {max_people}, wanted at least 1")
-        self.max_people = max_people
-        self.reset()
-
-    def reset(self) -> None:
-        """Forget everybody; identities start again from zero."""
-        self.lose_all()
-        self._next = 0
-
-    def lose_all(self) -> None:
-        """Stop following everybody, for good; later people get new identities."""
-        self._live = Rois(np.zeros((0, 4), np.float32), np.zeros(0, np.int64))
-        self._lost: list[_Lost] = []
-
-    def live(self) -> Rois:
-        """The people being followed, in order of identity as they came."""
-        return self._live
-
-    def remembered(self) -> set[int]:
-        """Identities that are followed, or were so lately that they can be taken up again."""
-        return {*self._live.track.tolist(), *(person.track for person in self._lost)}
-
-    def propose(self, found: np.ndarray, media_ns: int) -> Rois:
-        """New people among detected ROIs (n, 4), best first: none that is followed already, and no more than there is room for."""
-        taken = list(self._live.roi)
-        used = set(self._live.track.tolist())
-        rois, tracks, fresh = [], [], self._next
-        for roi in found:
-            if len(taken) >= self.max_people:
-                break
-            if any(np.hypot(*(roi[:2] - other[:2])) < SAME_DISTANCE * max(roi[2], other[2]) for other in taken):
-                continue
-            track = self._recall(roi, media_ns, used)
-            if track is None:
-                track, fresh = fresh, fresh + 1
-            taken.append(roi)
-            used.add(track)
-            rois.append(roi)
-            tracks.append(track)
-        return Rois(np.array(rois, np.float32).reshape(-1, 4), np.array(tracks, np.int64))
-
-    def update(self, rois: Rois, media_ns: int, followed: np.ndarray) -> None:
-        """Where the confirmed people are to be looked for next; those not `followed` (P,) bool, and everybody else, are lost."""
-        self._next = max([self._next, *(track + 1 for track in rois.track.tolist())])
-        rois = Rois(rois.roi[followed], rois.track[followed])
-        now = set(rois.track.tolist())
-        gone = [
-            _Lost(track, roi, media_ns) for track, roi in zip(self._live.track.tolist(), self._live.roi, strict=True) if track not in now
-        ]
-        self._lost = [p for p in self._lost + gone if p.track not in now and 0 <= media_ns - p.media_ns <= MEMORY_NS]
-        self._live = rois
-
-    def _recall(self, roi: np.ndarray, media_ns: int, used: set[int]) -> int | None:
-        """The identity of the person lost nearest to this ROI, if time, place and size fit."""
-        best, nearest = None, RETURN_DISTANCE
-        for person in self._lost:
-            distance = float(np.hypot(*(roi[:2] - person.roi[:2])) / max(roi[2], person.roi[2]))
-            alike = max(roi[2], person.roi[2]) <= RETURN_SIZE * min(roi[2], person.roi[2])
-            if person.track not in used and alike and distance < nearest and 0 <= media_ns - person.media_ns <= MEMORY_NS:
-                best, nearest = person.track, distance
-        return best
 
 
 class _Filters:
@@ -168,8 +86,9 @@ class Track:
         kept = self._distinct(keypoints, heatmaps.roi, np.flatnonzero((heatmaps.presence > self.min_presence) & (size > 1e-6)))
         here, remembered = set(keypoints.track[kept].tolist()), self.tracker.remembered()
         self._filters = {t: f for t, f in self._filters.items() if t in remembered or t in here}
+        another = self.tracker.take_exchanged()
         for track, filters in self._filters.items():
-            if track not in here:
+            if track not in here or track in another:
                 filters.interrupt()
 
         seconds = frame.media_ns * 1e-9

@@ -32,6 +32,10 @@ class Series:
     def last_ns(self) -> int:
         return self._times[-1]
 
+    @property
+    def last(self) -> np.ndarray:
+        return self._values[-1]
+
     def append(self, time_ns: int, value: np.ndarray) -> None:
         """Add a measurement; one that is not newer than the last replaces it (time never runs backwards)."""
         if self._times and time_ns <= self._times[-1]:

@@ -196,3 +196,52 @@ def test_an_error_of_the_lifter_reaches_the_caller_and_the_worker_ends() -> None
     stage.close()
     stage.close()
     assert not [thread for thread in threading.enumerate() if thread.name.startswith("pose-rt-lift")]
+
+
+class Remembering(EchoLifter):
+    """Notes which tracks came with an earlier estimate, and how far it lies from what is measured where both are known (metres)."""
+
+    def __init__(self) -> None:
+        super().__init__(frames=5, step_ns=80 * MS)
+        self.warm: list[tuple[int, ...]] = []
+        self.cold: list[tuple[int, ...]] = []
+        self.off: list[float] = []
+
+    def __call__(self, xy_px: np.ndarray, camera: Camera, tracks: Sequence[int], previous: np.ndarray | None = None) -> np.ndarray:
+        out = super().__call__(xy_px, camera, tracks)
+        (self.cold if previous is None else self.warm).append(tuple(tracks))
+        if previous is not None:
+            self.off.append(float(np.abs(previous - out)[:, :, :4].max()))  # the newest frame was not known before
+        return out
+
+
+def test_a_warm_start_hands_each_window_the_one_before_moved_along_in_time() -> None:
+    lifter = Remembering()
+    stage = Lift(lifter, CAMERA, lookahead=0, warm_start=True)
+    instants = np.cumsum(np.random.default_rng(2).integers(10, 80, 60)) * MS
+    for i, now in enumerate(instants.tolist()):
+        stage.push(packet(i, now, {7: 100.0} if i < 30 else {7: 100.0, 8: 900.0}))
+    assert lifter.cold == [(7,), (8,)], "each track starts once from pure noise"
+    assert lifter.warm[-1] == (7, 8)
+    full = np.flatnonzero(instants > 500 * MS)
+    settled = [off for i, off in enumerate(lifter.off) if full[0] <= i < 28]
+    assert len(settled) > 10 and max(settled) < 3e-6  # motion linear in time; float32 interpolation of pixels
+
+
+@pytest.mark.parametrize("break_ns", [MAX_GAP_NS + 1, -200 * MS])
+def test_a_gap_or_a_jump_back_starts_from_pure_noise_again(break_ns: int) -> None:
+    lifter = Remembering()
+    stage = Lift(lifter, CAMERA, lookahead=0, warm_start=True)
+    for i in range(10):
+        stage.push(packet(i, i * 33 * MS, {7: 100.0}))
+    stage.push(packet(10, 9 * 33 * MS + break_ns, {7: 100.0}))
+    assert lifter.cold == [(7,), (7,)]
+
+
+@pytest.mark.parametrize("lookahead", [None, 0])
+def test_somebody_else_under_the_same_number_does_not_mix_with_the_one_before(lookahead: int | None) -> None:
+    """From frame 20 on the track stands 3000 px away: its poses hold nothing of the place before."""
+    packets = [packet(i, i * 33 * MS, {7: 0.0 if i < 20 else 3000.0}) for i in range(50)]
+    for p in run(Lift(EchoLifter(), CAMERA, lookahead=lookahead), packets):
+        expected = ((0.0 if p.frame.index < 20 else 3000.0) + p.frame.media_ns / 1e7) / 1000
+        np.testing.assert_allclose(p.pose.joints_m[0, :, 0], expected, atol=1e-5)  # float32 at 3

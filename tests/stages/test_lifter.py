@@ -13,6 +13,7 @@ from pose_rt.backends import open_backend
 from pose_rt.core.camera import Camera, project
 from pose_rt.core.skeleton import BLAZEPOSE_TO_H36M, H36M17
 from pose_rt.core.viewpoint import normalise_window
+from pose_rt.diffusion.schedule import cosine_schedule
 from pose_rt.errors import ModelError
 from pose_rt.metrics.pose3d import pa_mpjpe
 from pose_rt.stages.lifter import Lifter
@@ -113,6 +114,27 @@ def test_sigma_belongs_to_the_number_of_steps_and_of_hypotheses() -> None:
 def test_a_model_of_another_kind_is_refused(meta: dict[str, Any], says: str) -> None:
     with pytest.raises(ModelError, match=says):
         Lifter(Network(**meta))
+
+
+def test_a_warm_start_is_the_last_estimate_noised_up_in_the_view_of_the_window() -> None:
+    """A network that answers with its noisy input shows what it was given: ``sqrt(abar) x0 + sqrt(1 - abar) n``, noise too small to clamp."""
+    network, xy = Network(), keypoints()
+    network.run = lambda feeds: {"clean": feeds["noisy"]}  # type: ignore[method-assign]
+    lifter = Lifter(network, hypotheses=2, steps=1, warm_noise=0.05)
+    rng = np.random.default_rng(3)
+    earlier = rng.normal(0, 0.3, (2, 2, 5, 17, 3)).astype(np.float32)
+    earlier[..., 0, :] = 0
+    signal = lifter(xy, CAMERA, [0, 1], earlier) - lifter(xy, CAMERA, [0, 1], np.zeros_like(earlier))
+    alpha = cosine_schedule(1000).alphas_cumprod[49]
+    np.testing.assert_allclose(signal, np.sqrt(alpha) * earlier, atol=2e-6)  # float32, turned there and back
+
+
+def test_a_warm_start_takes_its_steps_from_the_level_of_its_noise() -> None:
+    network = Network()
+    lifter = Lifter(network, hypotheses=1, steps=2, warm_noise=0.5)
+    cold = lifter(keypoints(1), CAMERA, [0])
+    lifter(keypoints(1), CAMERA, [0], cold)
+    assert network.steps == [999.0, 499.0, 499.0, 249.0]
 
 
 @pytest.mark.parametrize("yaw_deg", [0, 90, 180, 250])

@@ -14,9 +14,10 @@ from pose_rt.core.types import Frame, Heatmaps, Keypoints2D, Packet, Rois
 from pose_rt.stages.base import Stage
 from pose_rt.stages.crop import rois_from_points, to_image
 from pose_rt.stages.detect import Detect
+from pose_rt.stages.identity import MEMORY_NS, Tracker
 from pose_rt.stages.pose2d import Pose2D
 from pose_rt.stages.refine import WINDOW, Refine
-from pose_rt.stages.track import MEMORY_NS, Track, Tracker
+from pose_rt.stages.track import Track
 
 WIDTH, HEIGHT, STEP_NS = 640, 480, 40_000_000
 Person = tuple[float, float, float]

@@ -11,9 +11,10 @@ from pose_rt import zoo
 from pose_rt.backends import open_backend
 from pose_rt.core.types import Frame, Packet
 from pose_rt.stages.detect import Detect
+from pose_rt.stages.identity import Tracker
 from pose_rt.stages.pose2d import Pose2D
 from pose_rt.stages.refine import Refine
-from pose_rt.stages.track import Track, Tracker
+from pose_rt.stages.track import Track
 
 SHARED = Path(__file__).resolve().parents[3] / "shared"
 CLIP = SHARED / "videos" / "sports2d_man_arms_on_block.mp4"

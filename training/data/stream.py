@@ -79,7 +79,7 @@ def _track(clips: Clips, clip: int, config: StreamConfig, seed: int) -> Track:
     length = min(int(clips.length[clip]), round(config.seconds * CLIP_RATE_HZ))
     world = clips.joints[clips.start[clip] : clips.start[clip] + length]
     world = world - (world[:, :1].min(0) + world[:, :1].max(0)) / 2
-    joints = camera_space(rng, apply(rot_z(rng.uniform(-np.pi, np.pi)), world)[None], config.cameras)
+    joints = camera_space(rng, apply(rot_z(rng.uniform(-np.pi, np.pi, 1)), world)[None], config.cameras)
     joints[..., 2] += max(1.5 - float(joints[..., 2].min()), 0.0)  # a long walk never passes through the camera
     spread = np.log(config.cameras.focal_error)
     focal = np.float32(np.exp(rng.uniform(-spread, spread)))
@@ -88,7 +88,7 @@ def _track(clips: Clips, clip: int, config: StreamConfig, seed: int) -> Track:
     count = int((length - 1) / CLIP_RATE_HZ * config.rate_hz) + 1
     times = np.arange(count) / config.rate_hz
     truth, exact = (_at(a, times * CLIP_RATE_HZ) for a in (joints[0], focal * seen[..., :2] / seen[..., 2:]))
-    scale = focal / float(joints[0, :, 0, 2].mean())
+    scale = float(focal / joints[0, :, 0, 2].mean())
     plane, swapped = _events(rng, exact, scale, config)
     plane = plane + _steady_noise(rng, exact.shape, scale, config)
     kept = rng.random(count) >= config.drop
