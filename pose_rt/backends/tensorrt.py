@@ -187,6 +187,10 @@ class TensorRtBackend:
             raise ValueError(f"{self.name}: {name} {shape} is larger than the engine was built for, {tuple(self._shapes[name][-1])}")
         return DeviceView(buffer.device, shape, buffer.dtype, stream=self.stream, owner=self)
 
+    def activate(self) -> None:
+        """Make the backend's GPU the calling thread's current one, for work of one's own on `stream`."""
+        self._cuda.activate()
+
     def close(self) -> None:
         """Free the engine and its memory; safe to call twice."""
         if self._context is None and not self.stream and not self._buffers:

@@ -18,11 +18,19 @@ from pose_rt.ops.reference import BASES, OneEuroState, blazepose_anchors
 __all__ = [
     "BASES", "OneEuroState", "aggregate", "backend", "blazepose_anchors", "blend_bases", "crop_warp", "cuda_status",
     "ddim_step", "decode_detections", "gumbel_softmax", "gumbel_weights", "isa", "one_euro", "project", "refine_heatmaps",
-    "sample_coordinates",
+    "sample_coordinates", "to_device",
 ]  # fmt: skip
 
 Array = Any
 """A NumPy array, or an array on a CUDA device (CUDA array interface or DLPack)."""
+
+
+def to_device(array: np.ndarray, *, stream: int = 0) -> Array:
+    """A copy of a host array on the current CUDA device, as the ops take it; its `to_host(stream)` brings it back."""
+    native = core()
+    if native is None or not hasattr(native, "to_device"):
+        raise ValueError(f"to_device: {cuda_status()[1]}")
+    return native.to_device(array, stream)
 
 
 def _into(out: np.ndarray | None, result: np.ndarray) -> np.ndarray:
