@@ -133,7 +133,7 @@ def test_finish_starts_from_the_extension_and_ends_with_the_decoder() -> None:
     channels = history.permute(0, 2, 3, 1).reshape(1, 48, 10)
     extended = torch.cat([channels, channels[..., -1:].expand(1, 48, 200)], dim=-1)
     other = person(6, people=1)[:, :1, 1:].permute(0, 2, 3, 1).reshape(1, 1, 48, 1).expand(1, 1, 48, 210)
-    finish = FinishStep(PARENTS, 200, 5.0)
+    finish = FinishStep(PARENTS, 200, 5.0, 1.0)
     future = finish(other, extended, history)[0, 0]
     still = finish(extended[:, None], extended, history)[0, 0]
     assert (future[0] - still[0]).norm(dim=-1).max() < 0.2 * (future[-1] - still[-1]).norm(dim=-1).max()

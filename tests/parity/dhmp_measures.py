@@ -157,7 +157,7 @@ def check_losses(path: Path) -> list[Check]:
     return checks
 
 
-def _networks(d: Arrays, c: dict[str, Any], stage: int) -> tuple[Any, Any]:
+def networks(d: Arrays, c: dict[str, Any], stage: int) -> tuple[Any, Any]:
     """(CVAE, sampler or None) with the stored weights."""
     from pose_rt.models.dhmp import CVAE, DiverseSampling
 
@@ -187,7 +187,7 @@ def check_eval(path: Path) -> list[Check]:
 
     d, c = load_vector(path)
     stage = 2 if any(key.startswith("w/t1.") for key in d) else 1
-    cvae, sampler = _networks(d, c, stage)
+    cvae, sampler = networks(d, c, stage)
     noise = _tape(d)
     windows, counts = d["in/windows"], d["in/similar_counts"]
     history = HISTORY[c["d"]]

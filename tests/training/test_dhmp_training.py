@@ -13,14 +13,13 @@ from pose_rt.core.skeleton import H36M17  # noqa: E402
 from training.common import checkpoint  # noqa: E402
 from training.data.motion import load_clips  # noqa: E402
 from training.dhmp.basis import fit_extension, prepare  # noqa: E402
-from training.dhmp.data import Augmentation, WindowSampler, camera_rotation, correlated_noise, root_relative, test_windows  # noqa: E402
+from training.dhmp.data import Augmentation, WindowSampler, camera_rotation, correlated_noise, root_relative  # noqa: E402
 from training.dhmp.evaluate import main as evaluate  # noqa: E402
 from training.dhmp.networks import load_networks  # noqa: E402
 from training.dhmp.train import main as train  # noqa: E402
 
 PARENTS = H36M17.parents or ()
 SIZES = ["hidden=8", "z=4", "sampler_hidden=8", "base_dim=4", "bases=5", "dct_n=8"]
-test_windows.__test__ = False  # type: ignore[attr-defined]
 
 
 @pytest.fixture(scope="module")
@@ -162,5 +161,6 @@ def test_evaluation_reports_every_figure(data: Path, trained: Path, tmp_path: Pa
     report = json.loads(target.read_text())["clean history"]
     assert report["windows"] == 3
     assert report["ade_m"]["1"] >= report["ade_m"]["5"] > 0
+    assert report["with_similar_past"] <= 3 and set(report["by_action"]) == {"wave"}
     assert set(report["error_mm"]["zero velocity"]) == {"80", "160", "320", "400", "560", "1000", "2000"}
     assert report["bone_length_error_percent"] < 60

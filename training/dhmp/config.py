@@ -57,6 +57,29 @@ REFERENCE_STAGE2 = {
 
 
 @dataclass(frozen=True)
+class Schedule:
+    """How long a stage is trained: epochs, batch, windows an epoch, epochs at the full learning rate, limit of the gradient norm."""
+
+    epochs: int
+    batch: int
+    samples: int
+    fixed: int
+    clip: float | None
+    k: int = 50
+
+
+SCHEDULES = {
+    ("h36m", 1): Schedule(2000, 64, 5000, 100, 100.0),
+    ("h36m", 2): Schedule(1500, 16, 5000, 100, None),
+    ("humaneva", 1): Schedule(2000, 32, 2000, 150, 100.0),
+    ("humaneva", 2): Schedule(1500, 16, 2000, 100, None),
+    ("cmu17", 1): Schedule(2000, 64, 5000, 600, 100.0),
+    ("cmu17", 2): Schedule(1500, 16, 5000, 450, None, k=25),
+}
+"""By data set and stage; those of h36m and humaneva are the published ones."""
+
+
+@dataclass(frozen=True)
 class TrainConfig:
     """A run. With `minutes` the learning-rate schedule is a function of the time spent, otherwise of the epoch.
 
@@ -69,6 +92,7 @@ class TrainConfig:
     stage: int
     data: Path
     out: Path
+    dataset: str = "cmu17"
     model: DHMPConfig = field(default_factory=DHMPConfig)
     batch: int = 64
     samples_per_epoch: int = 5000

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 
 from pose_rt.core.skeleton import H36M17
 from training.data.bodies import apply, from_bones, rot_x, rot_z, to_bones
-from training.data.motion import Clips, load_clips
+from training.data.motion import Clips
 
 # World (x right, y forward, z up) -> a level camera that looks along +y (x right, y down, z forward).
 _LEVEL = np.array([[1, 0, 0], [0, 0, -1], [0, 1, 0]], np.float32)
@@ -123,29 +121,3 @@ class WindowSampler:
             sigma = np.exp(rng.uniform(np.log(low), np.log(high), size))
             observed = lifter_noise(observed, sigma, rng.uniform(*a.noise_memory, size), rng)
         return joints, observed
-
-
-class Windows(NamedTuple):
-    """Windows to evaluate on: `history` (N, T_his, 17, 3), what comes next in `truth` (N, T_pred, 17, 3), metres, camera axes."""
-
-    history: np.ndarray
-    truth: np.ndarray
-
-
-def test_windows(folder: Path, history: int, future: int, stride: int, seed: int, noise_m: float) -> Windows:
-    """Every window of cmu17/test that starts a multiple of `stride` into its clip, before cameras of random heading, 10 degrees down.
-
-    `noise_m` is the standard deviation of the correlated (0.9) noise on the history; the truth stays clean.
-    """
-    clips = root_relative(load_clips(folder, "test"))
-    frames = history + future
-    starts = [s + i for s, n in zip(clips.start, clips.length, strict=True) for i in range(0, n - frames, stride)]
-    joints = np.stack([clips.joints[s : s + frames] for s in starts])
-    rng = np.random.default_rng(seed)
-    count = len(joints)
-    rotation = camera_rotation(rng.uniform(0, 2 * np.pi, count), np.full(count, np.deg2rad(10.0)), np.zeros(count))
-    joints = apply(rotation[:, None], joints).astype(np.float32)
-    observed = joints[:, :history]
-    if noise_m > 0:
-        observed = lifter_noise(observed, np.full(count, noise_m), np.full(count, 0.9), rng).astype(np.float32)
-    return Windows(observed, joints[:, history:])

@@ -17,6 +17,7 @@ class Trained:
     cvae: CVAE
     sampler: DiverseSampling | None
     basis: Basis | None
+    dataset: str = "cmu17"
 
 
 def load_networks(path: Path) -> Trained:
@@ -35,4 +36,4 @@ def load_networks(path: Path) -> Trained:
         sampler.load_state_dict(values["model"])
         sampler.eval()
     basis = Basis(**values["basis"]) if "basis" in values else None
-    return Trained(config, cvae.eval(), sampler, basis)
+    return Trained(config, cvae.eval(), sampler, basis, str(values.get("dataset", "cmu17")))

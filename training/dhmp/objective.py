@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -14,6 +15,27 @@ from .angles import Limits, valid_angle
 from .config import Stage1Weights, Stage2Weights
 
 Terms = dict[str, Tensor]
+
+
+class Draws(Protocol):
+    """Random numbers of a step, in the order in which they are asked for."""
+
+    def normal(self, *shape: int) -> Tensor: ...
+
+    def uniform(self, *shape: int) -> Tensor: ...
+
+
+class SeededDraws:
+    """Draws that a seed decides."""
+
+    def __init__(self, seed: int) -> None:
+        self.generator = torch.Generator().manual_seed(seed)
+
+    def normal(self, *shape: int) -> Tensor:
+        return torch.randn(*shape, generator=self.generator)
+
+    def uniform(self, *shape: int) -> Tensor:
+        return torch.rand(*shape, generator=self.generator)
 
 
 def stage1_objective(
@@ -80,14 +102,13 @@ def stage2_objective(
         limits: used when `weights.angle` is not 0.
     """
     history = observed.shape[-1]
-    extended = dct.extend(observed)
-    condition = dct.encode(extended)
+    condition = dct.condition(observed)
     k = coefficients.shape[1]
     z, mean, logvar = sampler(condition, coefficients, eps.repeat_interleave(k, dim=0))
     motion = decode_futures(cvae, dct, condition, z)
     if weights.finished and finish is not None:
         nodes = observed.unflatten(1, (-1, 3)).permute(0, 3, 1, 2)
-        futures = finish(motion, extended, nodes).permute(0, 1, 3, 4, 2).flatten(2, 3)
+        futures = finish(motion, dct.near(observed), nodes).permute(0, 1, 3, 4, 2).flatten(2, 3)
     else:
         futures = motion[..., history:]
     terms = {

@@ -20,7 +20,8 @@ class DHMPConfig:
         base_dim, bases: size and number (M) of the basis vectors of the auxiliary space.
         temperature: of the Gumbel-softmax coefficients.
         canonical: the networks see body axes (`body_axes`) instead of camera axes; published models do not.
-        blend_frames: time constant of the handover from the linear extension to the networks (`FinishStep`).
+        finish: futures pass `FinishStep` (continuity, bone lengths); those of published models do not.
+        blend_frames, blend_power: time constant and shape of its handover from the linear extension to the networks.
     """
 
     nodes: int = 16
@@ -35,7 +36,9 @@ class DHMPConfig:
     temperature: float = 0.85
     rate_hz: int = 50
     canonical: bool = True
-    blend_frames: float = 15.0
+    finish: bool = True
+    blend_frames: float = 20.0
+    blend_power: float = 2.0
 
     @property
     def frames(self) -> int:
@@ -57,8 +60,10 @@ class DHMPConfig:
         return cls(**values)
 
 
+_RELEASED = {"dct_n": 10, "hidden": 256, "z": 64, "sampler_hidden": 256, "base_dim": 128, "bases": 40, "canonical": False, "finish": False}
+
 PUBLISHED = {
-    "h36m": DHMPConfig(16, 25, 100, dct_n=10, hidden=256, z=64, sampler_hidden=256, base_dim=128, bases=40, canonical=False),
-    "humaneva": DHMPConfig(14, 15, 60, dct_n=10, hidden=256, z=64, sampler_hidden=256, base_dim=128, bases=40, rate_hz=60, canonical=False),
+    "h36m": DHMPConfig.from_dict({"nodes": 16, "history": 25, "future": 100, "rate_hz": 50, **_RELEASED}),
+    "humaneva": DHMPConfig.from_dict({"nodes": 14, "history": 15, "future": 60, "rate_hz": 60, **_RELEASED}),
 }
 """The sizes of the paper's models; state dicts of those load into networks built from them."""

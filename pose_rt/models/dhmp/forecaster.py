@@ -24,48 +24,55 @@ def build_sampler(config: DHMPConfig) -> DiverseSampling:
     return DiverseSampling(config.nodes, config.dct_n, config.sampler_hidden, config.base_dim, config.bases, config.z)
 
 
+def _to_nodes(motion: Tensor) -> Tensor:
+    """(B, K, 3V, T) -> (B, K, T, V, 3)."""
+    people, k, channels, frames = motion.shape
+    return motion.reshape(people, k, channels // 3, 3, frames).permute(0, 1, 4, 2, 3)
+
+
 class FinishStep(nn.Module):
     """Ties decoded futures to what was observed: continuity in time, and the person's own bone lengths.
 
-    1. ``future_t = extended_t + (decoded_t - extended_t) (1 - exp(-t / blend_frames))``, t = 1, 2, ...: right after the present the
-       futures are the linear extension of the history, then the networks take over. A truncated DCT and a random code pass neither
+    1. ``future_t = near_t + (decoded_t - near_t) (1 - exp(-(t / blend_frames)^blend_power))``, t = 1, 2, ...: right after the present
+       the futures are the linear extension of the history, then the networks take over. A truncated DCT and a random code pass neither
        through the last pose nor at its velocity.
     2. Every bone keeps its direction and gets the mean length it had over the history.
 
     Args:
         parents: of the skeleton with its root at index 0 (parent -1).
         future: frames.
-        blend_frames: time constant of the handover.
+        blend_frames, blend_power: time constant and shape of the handover.
     """
 
     handover: Tensor
     to_bones: Tensor
     to_joints: Tensor
 
-    def __init__(self, parents: Sequence[int], future: int, blend_frames: float) -> None:
+    def __init__(self, parents: Sequence[int], future: int, blend_frames: float, blend_power: float) -> None:
         super().__init__()
         nodes = len(parents) - 1
         to_bones = torch.eye(nodes, dtype=torch.float64)
         for joint, parent in enumerate(parents):
             if parent > 0:
                 to_bones[joint - 1, parent - 1] = -1.0
-        handover = 1.0 - torch.exp(-torch.arange(1, future + 1, dtype=torch.float64) / blend_frames)
+        time = torch.arange(1, future + 1, dtype=torch.float64)
+        handover = 1.0 - torch.exp(-((time / blend_frames) ** blend_power))
         self.future = future
         self.register_buffer("handover", handover.float(), persistent=False)
         self.register_buffer("to_bones", to_bones.float(), persistent=False)
         self.register_buffer("to_joints", torch.linalg.inv(to_bones).float(), persistent=False)
 
-    def forward(self, motion: Tensor, extended: Tensor, history: Tensor) -> Tensor:
+    def forward(self, motion: Tensor, near: Tensor, history: Tensor) -> Tensor:
         """Finished futures (B, K, T_pred, V, 3).
 
         Args:
             motion: (B, K, 3V, T) decoded motions.
-            extended: (B, 3V, T) linear extension of the history (`MotionDCT.extend`).
+            near: (B, 3V, T) linear extension of the history (`MotionDCT.near`).
             history: (B, T_his, V, 3) as observed.
         """
-        base = extended[..., -self.future :].unsqueeze(1)
+        base = near[..., -self.future :].unsqueeze(1)
         blended = base + (motion[..., -self.future :] - base) * self.handover
-        future = blended.reshape(blended.shape[0], blended.shape[1], -1, 3, self.future).permute(0, 1, 4, 2, 3)
+        future = _to_nodes(blended)
         measured = torch.matmul(self.to_bones, history).square().sum(-1, keepdim=True).sqrt().mean(1)
         bones = torch.matmul(self.to_bones, future)
         length = (bones.square().sum(-1, keepdim=True) + 1e-12).sqrt()
@@ -87,13 +94,12 @@ class Forecaster(nn.Module):
         self.config = config
         self.cvae, self.sampler = cvae, sampler
         self.dct = MotionDCT(config.frames, config.dct_n, basis)
-        self.finish = FinishStep(parents, config.future, config.blend_frames)
+        self.finish = FinishStep(parents, config.future, config.blend_frames, config.blend_power) if config.finish else None
 
     def decode(self, history: Tensor, z: Tensor) -> Tensor:
         """Finished futures of latent codes `z` (N, K, z); shapes as in `forward`."""
         nodes, axes = self._observed(history)
-        extended = self.dct.extend(to_channels(nodes))
-        return self._finished(nodes, axes, extended, self.dct.encode(extended), z.reshape(-1, z.shape[-1]), z.shape[1])
+        return self._finished(nodes, axes, self.dct.condition(to_channels(nodes)), z.reshape(-1, z.shape[-1]), z.shape[1])
 
     def forward(self, history: Tensor, weights: Tensor, eps: Tensor) -> Tensor:
         """Futures of N people.
@@ -107,10 +113,9 @@ class Forecaster(nn.Module):
             (N, K, T_pred, V + 1, 3), the root (zeros) first.
         """
         nodes, axes = self._observed(history)
-        extended = self.dct.extend(to_channels(nodes))
-        condition = self.dct.encode(extended)
+        condition = self.dct.condition(to_channels(nodes))
         z, _, _ = self.sampler(condition, weights, eps.reshape(-1, eps.shape[-1]))
-        return self._finished(nodes, axes, extended, condition, z, weights.shape[1])
+        return self._finished(nodes, axes, condition, z, weights.shape[1])
 
     def _observed(self, history: Tensor) -> tuple[Tensor, Tensor | None]:
         """The nodes (N, T_his, V, 3) in the axes the networks work in, and those axes (N, 3, 3)."""
@@ -120,11 +125,14 @@ class Forecaster(nn.Module):
         axes = body_axes(nodes)
         return torch.matmul(nodes, axes.transpose(1, 2).unsqueeze(1)), axes
 
-    def _finished(self, nodes: Tensor, axes: Tensor | None, extended: Tensor, condition: Tensor, z: Tensor, k: int) -> Tensor:
+    def _finished(self, nodes: Tensor, axes: Tensor | None, condition: Tensor, z: Tensor, k: int) -> Tensor:
         people, nodes_n, features = condition.shape
         repeated = condition.unsqueeze(1).expand(people, k, nodes_n, features).reshape(people * k, nodes_n, features)
         motion = self.dct.decode(self.cvae.inference(repeated, z)).reshape(people, k, -1, self.config.frames)
-        futures = self.finish(motion, extended, nodes)
+        if self.finish is None:
+            futures = _to_nodes(motion[..., self.config.history :])
+        else:
+            futures = self.finish(motion, self.dct.near(to_channels(nodes)), nodes)
         if axes is not None:
             futures = torch.matmul(futures, axes[:, None, None])
         return torch.cat([torch.zeros_like(futures[:, :, :, :1]), futures], dim=3)
