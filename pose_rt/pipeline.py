@@ -15,13 +15,14 @@ from .core.camera import Camera
 from .core.types import Packet
 from .stages.detect import Detect
 from .stages.forecast import Forecaster
+from .stages.identity import Tracker
 from .stages.lift import Lift
 from .stages.lifter import Lifter
 from .stages.pose2d import Pose2D
 from .stages.refine import Refine
 from .stages.smooth import Smooth3D
 from .stages.swaps import Swaps
-from .stages.track import Track, Tracker
+from .stages.track import Track
 
 
 def camera_for(settings: Settings, width: int, height: int) -> Camera:
