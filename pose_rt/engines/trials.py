@@ -16,6 +16,7 @@ import numpy as np
 
 from pose_rt import ops
 from pose_rt.core.camera import normalise_screen
+from pose_rt.core.skeleton import H36M17
 from pose_rt.core.viewpoint import normalise_window
 from pose_rt.diffusion.schedule import cosine_schedule
 from pose_rt.errors import ModelError
@@ -139,6 +140,8 @@ def _d3dp(metadata: Mapping[str, Any], i: int, count: int) -> Feeds:
 
 
 def _dhmp(metadata: Mapping[str, Any], i: int, count: int) -> Feeds:
+    if metadata["skeleton"] != H36M17.name:
+        raise ModelError(f"there are no recorded inputs for the skeleton {metadata['skeleton']}", f"wanted {H36M17.name}")
     rows = _rows(metadata["history"], GRID_HZ, i, count)
     k = 5
     return {

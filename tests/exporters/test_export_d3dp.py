@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 torch = pytest.importorskip("torch")
 onnx = pytest.importorskip("onnx")
+pytest.importorskip("safetensors")
 
+from safetensors import safe_open  # noqa: E402
+
+from exporters import checkpoint  # noqa: E402
 from exporters.d3dp import export, main, read_checkpoint  # noqa: E402
 from pose_rt.errors import InputError  # noqa: E402
 from pose_rt.models.d3dp import D3DP, MixSTEConfig  # noqa: E402
@@ -36,13 +42,49 @@ def published(tmp_path: Path) -> Path:
 
 def test_a_published_checkpoint_converts(published: Path, tmp_path: Path) -> None:
     out = tmp_path / "model.onnx"
-    assert main([str(published), "--out", str(out)]) == 0
+    assert main(["--checkpoint", str(published), "--out", str(out)]) == 0
     model = onnx.load(str(out))
     metadata = json.loads({p.key: p.value for p in model.metadata_props}["pose_rt"])
     assert (metadata["kind"], metadata["frames"], metadata["timesteps"], metadata["input"]) == ("d3dp", 4, 1000, "screen")
     assert [(o.domain, o.version) for o in model.opset_import if o.domain == ""] == [("", 17)]
-    report = json.loads(out.with_suffix(".json").read_text())
-    assert report["parity"][0]["max_abs"] <= report["parity"][0]["tolerance"]
+    report = json.loads(out.with_suffix(".parity.json").read_text())
+    parity = report["parity"][0]
+    assert 0 < parity["mean"] <= parity["max"] <= parity["tolerance"]
+    assert (parity["unit"], parity["seeds"], report["source"]) == ("mm", [1, 2, 3], "best_epoch.bin")
+    with safe_open(out.with_suffix(".safetensors"), "np") as file:
+        assert json.loads(file.metadata()["pose_rt"]) == metadata
+        assert sorted(file.keys()) == sorted(read_checkpoint(published).network.state_dict())
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["best_epoch.bin", "model.onnx", "model.parity.json", "model.safetensors"]
+
+
+def test_fp16_arithmetic_keeps_to_its_budget(published: Path, tmp_path: Path) -> None:
+    out = tmp_path / "model.onnx"
+    assert main(["--checkpoint", str(published), "--out", str(out), "--precision", "fp16"]) == 0
+    kinds = {t.data_type for t in onnx.load(str(out)).graph.initializer if np.prod(t.dims) > 64}
+    assert onnx.TensorProto.FLOAT16 in kinds
+    fp16 = json.loads(out.with_suffix(".parity.json").read_text())["fp16"]
+    assert fp16["unit"] == "mm" and 0 < fp16["max"] <= 1 and len(fp16["kept_fp32"]) < fp16["layers"]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (
+            lambda state: state.pop("module.pose_estimator.STEblocks.1.attn.qkv.weight"),
+            r"1.attn.qkv.weight \(48, 16\) is missing",
+        ),
+        (lambda state: state.update({"module.pose_estimator.head.1.bias": torch.zeros(4)}), r"head.1.bias is \(4,\), wanted \(3,\)"),
+        (lambda state: state.update({"module.more": torch.zeros(2)}), r"more \(2,\) is no part of a D3DP"),
+        (lambda state: state["module.pose_estimator.head.0.weight"].fill_(np.nan), r"head.0.weight holds values that are not finite"),
+        (lambda state: state.pop("module.pose_estimator.Temporal_pos_embed"), r"Temporal_pos_embed is missing"),
+    ],
+)
+def test_the_first_tensor_that_differs_is_named(published: Path, change: Callable[[dict[str, Any]], Any], message: str) -> None:
+    values = checkpoint.read(published)
+    change(values["model_pos"])
+    torch.save(values, published)
+    with pytest.raises(InputError, match=message):
+        read_checkpoint(published)
 
 
 def test_half_storage_halves_the_file_and_stays_near(published: Path, tmp_path: Path) -> None:
@@ -80,7 +122,7 @@ def test_a_file_that_carries_code_is_refused(tmp_path: Path, monkeypatch: pytest
 def test_other_files_get_a_sentence_and_status_one(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     torch.save({"weights": {}}, tmp_path / "other.pt")
     for path in (tmp_path / "other.pt", tmp_path / "absent.pt"):
-        assert main([str(path), "--out", str(tmp_path / "x.onnx")]) == 1
+        assert main(["--checkpoint", str(path), "--out", str(tmp_path / "x.onnx")]) == 1
     assert "not a D3DP checkpoint" in (errors := capsys.readouterr().err)
     assert "no such checkpoint" in errors
     assert not (tmp_path / "x.onnx").exists()
