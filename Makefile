@@ -7,12 +7,14 @@ BIN := $(VENV)/bin
 TORCH ?= torch==2.13.0
 # Test processes side by side.
 WORKERS ?= 2
+# Length of `make soak`.
+SOAK_S ?= 600
 CLIP := demos/clips/woman_walking.mp4
 SOURCES := pose_rt exporters training demos tests
 NATIVE := $(wildcard csrc/*.cpp csrc/*.hpp csrc/*.cu csrc/*.cuh csrc/*.h)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup dev demo test check format bench cuda sanitize ci clean
+.PHONY: help setup dev demo test check format bench cuda sanitize soak ci clean
 
 help: ## this list
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -55,6 +57,9 @@ format: dev ## put the formatting right
 bench: setup ## kernels and pipeline, measured on this machine
 	$(BIN)/pose-rt bench ops
 	$(BIN)/pose-rt bench pipeline $(CLIP)
+
+soak: setup ## live for ten minutes: memory, threads and age must stay flat (SOAK_S= seconds)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pose_rt.bench.soak $(CLIP) --seconds $(SOAK_S) --json benchmarks/soak.json
 
 sanitize: dev ## the kernels under ASan + UBSan and under TSan, side by side
 	@mkdir -p build

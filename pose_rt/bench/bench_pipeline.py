@@ -121,7 +121,7 @@ def run(clip: Path, *, json_path: Path | None = None, rounds: int = 3, peers: li
     print(table(rows))
     if json_path is not None:
         report: dict[str, Any] = {"benchmark": "pipeline", "clip": clip.name, "machine": machine.facts(), "rows": [asdict(r) for r in rows]}
-        _write_json(json_path, report)
+        write_json(json_path, report)
     return rows
 
 
@@ -146,7 +146,8 @@ def _summarise(name: str, passes: list[Measured]) -> Row:
     )
 
 
-def _write_json(path: Path, report: dict[str, Any]) -> None:
+def write_json(path: Path, report: dict[str, Any]) -> None:
+    """Write a report whole or not at all."""
     with tempfile.NamedTemporaryFile("w", dir=path.parent, prefix=f".{path.name}.", delete=False, encoding="utf-8") as file:
         json.dump(report, file, indent=1)
         file.write("\n")

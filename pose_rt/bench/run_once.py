@@ -56,7 +56,7 @@ def run_once(mode: str, clip: Path) -> dict[str, float]:
         "frames": first.frames,
         "fps": rest / (wall - first.wall),
         "cpu_ms": 1000 * (cpu - first.cpu) / rest,
-        "first_s": first.wall - _process_start(),
+        "first_s": first.wall - process_start(),
         "rss_mb": peak_rss_mb(),
     }
 
@@ -69,7 +69,7 @@ def peak_rss_mb() -> float:
     return peak / 1e6 if sys.platform == "darwin" else peak * 1024 / 1e6
 
 
-def _process_start() -> float:
+def process_start() -> float:
     """`time.perf_counter` at the start of the process, where the system tells; else at the import of this module."""
     try:
         ticks = int(Path("/proc/self/stat").read_text(encoding="utf-8").rpartition(")")[2].split()[19])

@@ -34,3 +34,37 @@ def pipeline(
     from pose_rt.bench import bench_pipeline
 
     bench_pipeline.run(clip, json_path=json, rounds=rounds, peers=[bench_pipeline.parse_peer(text) for text in peer or []])
+
+
+@app.command("latency")
+def latency(
+    clip: Annotated[Path, typer.Argument(metavar="CLIP.mp4", help="Video to play as a camera, again and again.")],
+    json: _Json = None,
+    model: Annotated[list[str] | None, typer.Option(help="Landmark models; lite and full.")] = None,
+    lookahead: Annotated[list[int] | None, typer.Option(min=0, help="Frames of look-ahead; 0.")] = None,
+    seconds: Annotated[float, typer.Option(min=1, help="Length of each case.")] = 20.0,
+    threads: Annotated[int, typer.Option(min=1, help="Threads of one model run.")] = 2,
+    view: Annotated[str, typer.Option(help="none, window or web: shown while it is measured.")] = "none",
+    flash: Annotated[
+        bool, typer.Option("--flash", help="Also measure from a flash in the source to a bright picture in the view.")
+    ] = False,
+    overload: Annotated[bool, typer.Option("--overload", help="Also 60 fps into a pipeline made far too slow: does the age grow?")] = False,
+) -> None:
+    """How old results are when a clip plays in real time: percentiles, drops, stages, the look-ahead apart."""
+    from pose_rt.bench import bench_latency
+    from pose_rt.bench.bench_latency import OVERLOAD_FPS, OVERLOAD_MS
+    from pose_rt.bench.flash import LEFT_OUT
+    from pose_rt.errors import UsageError
+
+    if view not in LEFT_OUT:
+        raise UsageError(f"view is {view!r}, wanted none, window or web")
+    if flash and view == "none":
+        raise UsageError("--flash measures up to a view, and there is none", "add --view window or --view web")
+    wanted = bench_latency.cases(
+        clip, model or ["lite", "full"], lookahead or [0], seconds=seconds, threads=threads, view=view, flash=flash
+    )
+    if overload:
+        wanted.append(bench_latency.LiveCase(str(clip), wanted[0].model, seconds, threads=threads, fps=OVERLOAD_FPS, slow_ms=OVERLOAD_MS))
+    bench_latency.run(wanted, json_path=json)
+    if flash:
+        typer.echo(f"the flash leaves out: {LEFT_OUT[view]}")

@@ -26,7 +26,7 @@ class ReplaySource:
         open_pass: opens the file; called once a round.
         loop: begin again after the last frame.
         fps: frame rate to play at; None: the file's own time stamps.
-        paint: changes a frame before it is handed out, and is not timed; None: nothing does.
+        paint: changes each frame before it is due, so that its time does not count; None: nothing does.
 
     Raises:
         PoseRtError: what `open_pass` raises.
@@ -71,15 +71,17 @@ class ReplaySource:
                         start = start or now - place
                         begin = (now - start, place)  # the next round begins as soon as it is open
                     media = begin[0] + place - begin[1]
-                    ready = frame if self._paint is None else self._paint(frame)
                     due = start + media
                     behind = time.monotonic_ns() - due
                     if behind > _LATE_NS:
                         self._late_ns += behind
                         start, due = start + behind, due + behind
+                    ready = replace(frame, index=index, media_ns=media, captured_ns=due)
+                    if self._paint is not None:
+                        ready = self._paint(ready)
                     if self._closed.wait(max(0.0, (due - time.monotonic_ns()) / NS)):
                         return
-                    yield replace(ready, index=index, media_ns=media, captured_ns=due)
+                    yield ready
                     index += 1
             self._notes.extend(note for note in source.notes if note not in self._notes)
             if not self._loop or begin is None:
