@@ -46,6 +46,19 @@ def test_hypotheses_are_a_batch() -> None:
         torch.testing.assert_close(together[:, h], network(xy, noisy[:, h], step), atol=1e-5, rtol=1e-5)  # another batch size
 
 
+@pytest.mark.parametrize("axis", [SPATIAL, TEMPORAL])
+def test_the_fused_attention_is_the_formula(axis: str) -> None:
+    torch.manual_seed(0)
+    block = Block(16, 4, axis)
+    x = torch.randn(2, 7, 5, 16, requires_grad=True)
+    results = []
+    for block.attn.fused in (True, False):
+        y = block(x)
+        results.append((y, torch.autograd.grad(y.square().sum(), x)[0]))
+    for fused, plain in zip(*results, strict=True):
+        torch.testing.assert_close(fused, plain, atol=1e-5, rtol=1e-5)  # the kernels sum in another order
+
+
 def test_each_sample_uses_its_own_step() -> None:
     network = _small()
     xy, noisy = torch.randn(1, 5, 17, 2).expand(2, -1, -1, -1), torch.randn(1, 5, 17, 3).expand(2, -1, -1, -1)

@@ -34,7 +34,7 @@ from .datasets import load_data
 from .load import load_lifter
 from .protocol import SELECTIONS, Protocol, seeded
 from .sampling import Lifter
-from .tables import Table, h36m_table, live_rows, mpi_table
+from .tables import Table, h36m_table, lift_h36m, live_rows, mpi_table
 from .train import add_data_options
 
 _LIVE_LOOKAHEADS = (0, 3, 9, 27)
@@ -111,11 +111,11 @@ def _recorded(args: argparse.Namespace, lifter: Lifter, config: TrainConfig, che
             looks = args.lookaheads or tuple(n for n in _LIVE_LOOKAHEADS if n < config.frames)
             results["live"] = live_rows(lifter, data, config.frames, protocol, draw, looks, args.stride, tick)
         elif data.name == "h36m":
-            subjects = [""] if not args.by_subject else ["", *dict.fromkeys(r.subject for r in data.recordings)]
-            for subject in subjects:
-                part = replace(data, recordings=[r for r in data.recordings if not subject or r.subject == subject])
-                table = h36m_table(lifter, part, config.frames, protocol, seeded(args.seed) if subject else draw, tick)
-                results.setdefault("mm", {})[subject or "all subjects"] = _millimetres(table)
+            lifted = lift_h36m(lifter, data, config.frames, protocol, draw, tick)
+            results["mm"] = {"all subjects": _millimetres(h36m_table(lifted))}
+            if args.by_subject:
+                for subject in dict.fromkeys(r.subject for r in data.recordings):
+                    results["mm"][subject] = _millimetres(h36m_table([pair for pair in lifted if pair[0].subject == subject]))
         else:
             results["3dhp"] = _listed(mpi_table(lifter, data, config.frames, protocol, draw, tick, args.mat))
     for table_shown in _shown(results):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -27,34 +28,41 @@ def _silent(windows: int) -> None:
     pass
 
 
-def h36m_table(lifter: Lifter, data: DataSet, frames: int, protocol: Protocol, draw: Draw, tick: Tick = _silent) -> Table:
-    """Action or "average" -> "p1", "p2", "velocity" -> selection -> (K,) metres; the average is over actions, not frames.
-
-    Recordings are lifted action by action, in the order in which the actions first occur: the published order of the noise.
-    """
+def lift_h36m(
+    lifter: Lifter, data: DataSet, frames: int, protocol: Protocol, draw: Draw, tick: Tick = _silent
+) -> list[tuple[Recording, Lifted]]:
+    """Lift all recordings action by action, in the order in which the actions first occur: the published order of the noise."""
     check_skeletons(lifter, data.skeleton_in.name, data.skeleton_out.name)
-    groups: dict[str, list[Recording]] = {}
-    for recording in data.recordings:
-        groups.setdefault(recording.group, []).append(recording)
-    table: Table = {}
-    for action, recordings in groups.items():
-        lifted = [lift_recording(lifter, r, frames, protocol, draw, tick) for r in recordings]
-        table[action] = {**combine(lifted), "velocity": _velocity(lifted)}
-    if not table:
+    if not data.recordings:
         raise InputError(f"{data.name}: no recordings to measure", "choose other --subjects-test or --actions")
+    order = {group: i for i, group in enumerate(dict.fromkeys(r.group for r in data.recordings))}
+    results = []
+    for recording in sorted(data.recordings, key=lambda r: order[r.group]):
+        lifted = lift_recording(lifter, recording, frames, protocol, draw, tick)
+        results.append((recording, replace(lifted, poses={})))  # the poses of a whole test set would fill gigabytes
+    return results
+
+
+def h36m_table(results: list[tuple[Recording, Lifted]]) -> Table:
+    """Action or "average" -> "p1", "p2", "velocity" -> selection -> (K,) metres; the average is over actions, not frames."""
+    groups: dict[str, list[tuple[Recording, Lifted]]] = {}
+    for recording, lifted in results:
+        groups.setdefault(recording.group, []).append((recording, lifted))
+    table: Table = {action: {**combine([r for _, r in part]), "velocity": _velocity(part)} for action, part in groups.items()}
     first = next(iter(table.values()))
     table["average"] = {
-        name: {key: np.mean([t[name][key] for t in table.values()], 0) for key in by_selection} for name, by_selection in first.items()
+        name: {key: np.mean([t[name][key] for t in table.values() if key in t[name]], 0) for key in by_selection}
+        for name, by_selection in first.items()
     }
     return table
 
 
-def _velocity(lifted: list[Lifted]) -> dict[str, np.ndarray]:
-    with_motion = [r for r in lifted if r.velocity]
-    if not with_motion:
+def _velocity(results: list[tuple[Recording, Lifted]]) -> dict[str, np.ndarray]:
+    moving = [(len(recording) - 1, r.velocity) for recording, r in results if r.velocity]
+    if not moving:
         return {}
-    weights = [next(iter(r.poses.values())).shape[1] - 1 for r in with_motion]
-    return {key: np.average([r.velocity[key] for r in with_motion], axis=0, weights=weights) for key in with_motion[0].velocity}
+    weights = [weight for weight, _ in moving]
+    return {key: np.average([v[key] for _, v in moving], axis=0, weights=weights) for key in moving[0][1]}
 
 
 def mpi_table(

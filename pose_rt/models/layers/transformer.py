@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -33,9 +34,14 @@ class DropPath(nn.Module):
 class Attention(nn.Module):
     """Multi-head self-attention along the joints of a frame (spatial) or the frames of a joint (temporal).
 
-    softmax(q k^T / sqrt(C / heads)) v with one projection to (q | k | v). The sequences are 9 to 243 long: the batched matrix
-    products are written out, which on a CPU is as fast as the fused kernel here and exports to plain ONNX operators.
+    softmax(q k^T / sqrt(C / heads)) v with one projection to (q | k | v), by the fused kernel, which takes four axes only. An ONNX
+    export gets the matrix products written out: plain operators for every run time.
+
+    Attributes:
+        fused: off, the products are written out everywhere.
     """
+
+    fused: bool = True
 
     def __init__(self, width: int, heads: int, axis: str) -> None:
         super().__init__()
@@ -50,8 +56,12 @@ class Attention(nn.Module):
         qkv = self.qkv(x).reshape(n, f, j, 3, self.heads, c // self.heads)
         # (3, N, F, heads, J, d) or (3, N, J, heads, F, d)
         qkv = qkv.permute(3, 0, 1, 4, 2, 5) if self.axis == SPATIAL else qkv.permute(3, 0, 2, 4, 1, 5)
-        q, k, v = qkv.unbind(0)
-        y = ((q * (c // self.heads) ** -0.5) @ k.transpose(-1, -2)).softmax(-1) @ v
+        if self.fused and not torch.onnx.is_in_onnx_export():
+            q, k, v = qkv.flatten(1, 2).unbind(0)
+            y = functional.scaled_dot_product_attention(q, k, v).unflatten(0, (n, -1))
+        else:
+            q, k, v = qkv.unbind(0)
+            y = ((q * (c // self.heads) ** -0.5) @ k.transpose(-1, -2)).softmax(-1) @ v
         y = y.permute(0, 1, 3, 2, 4) if self.axis == SPATIAL else y.permute(0, 3, 1, 2, 4)
         return self.proj(y.reshape(n, f, j, c))
 
