@@ -54,6 +54,6 @@ def _draw_dashed(image: np.ndarray, xy: np.ndarray, completed: np.ndarray, pose:
     radius = max(2.0 * unit, 0.8)
     shown = completed[body.edges].any(1) & drawable(xy[body.edges]).all(1)
     for (start, end), side in zip(body.edges[shown].tolist(), body.edge_side[shown].tolist(), strict=True):
-        starts, stops = dashes(xy[start], xy[end], 6.0 * radius)
+        starts, stops = dashes(xy[start], xy[end], 9.0 * radius)
         fill_polygons(image, capsules(starts, stops, 1.5 * radius, 1.5 * radius), [(22, 18, 16)] * len(starts))
         fill_polygons(image, capsules(starts, stops, radius, radius), [style.side_colour(side)] * len(starts))
