@@ -188,12 +188,10 @@ class VideoSink:
         kind = _CONTAINERS[self.path.suffix.lower()]
         # The edit that delays a late first frame is counted in the movie's ticks: make them as fine as the track's.
         options = {} if kind == "matroska" else {"movflags": "+faststart", "movie_timescale": str(self._base.denominator)}
-        if self._crash_safe:
-            options |= (
-                {"flush_packets": "1"}
-                if kind == "matroska"
-                else {"movflags": "+frag_keyframe+empty_moov+default_base_moof", "flush_packets": "1"}
-            )
+        if self._crash_safe and kind == "matroska":
+            options |= {"flush_packets": "1", "cluster_time_limit": str(1000 * _FRAGMENT_S)}
+        elif self._crash_safe:
+            options |= {"flush_packets": "1", "movflags": "+frag_keyframe+empty_moov+default_base_moof"}
         container = av.open(f"file:{self._part.temporary}", "w", format=kind, container_options=options)
         self._container = container
         self._stream = self._add_video(container, self._shape[1] + self._shape[1] % 2, self._shape[0] + self._shape[0] % 2)
