@@ -21,7 +21,8 @@ class Settings:
         model: landmark model of the zoo: lite, full, heavy, or the name of an added one.
         refine: decoding of the heatmaps.
         smooth: One-Euro filter on the 2D keypoints.
-        repair_swaps: put right left and right where the 2D detector exchanges them for a while.
+        repair_swaps: put right left and right where the 2D detector exchanges them for a while; not yet better on real clips
+            (docs/live_quality.md).
         max_people: persons followed at once.
         conf: least score of a person, by the detector and while tracking.
         lift: 3D on.
@@ -45,7 +46,7 @@ class Settings:
     model: str = "full"
     refine: str = "sampling-argmax"
     smooth: bool = True
-    repair_swaps: bool = True
+    repair_swaps: bool = False
     max_people: int = 1
     conf: float = 0.5
     lift: bool = True

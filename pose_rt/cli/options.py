@@ -23,7 +23,7 @@ class ModelOptions:
     model: Annotated[str, typer.Option(help="Landmark model: lite, full, heavy, or one added with `pose-rt models add`.")] = "full"
     refine: Annotated[str, typer.Option(help="Heatmap decoding: sampling-argmax, mediapipe or none.")] = "sampling-argmax"
     smooth: Annotated[bool, typer.Option(help="One-Euro filter on the 2D keypoints.")] = True
-    repair_swaps: Annotated[bool, typer.Option(help="Put right left and right where the 2D detector exchanges them.")] = True
+    repair_swaps: Annotated[bool, typer.Option(help="Put right left and right where the 2D detector exchanges them.")] = False
     max_people: Annotated[int, typer.Option(help="Persons to follow at once.")] = 1
     conf: Annotated[float, typer.Option(help="Least score of a person, 0 to 1.")] = 0.5
     no_3d: Annotated[bool, typer.Option("--no-3d", help="2D keypoints only.")] = False

@@ -17,8 +17,9 @@ from ..core.types import PARTS, Keypoints2D, Packet
 from .base import finish
 from .window import MAX_GAP_NS
 
-ENTER, LEAVE = 4.0, 0.0
-"""Evidence (nats) from which the sides of a part count as exchanged, and below which they no longer do."""
+COSTS = {(False, False): 0.0, (True, True): 4.0, (True, False): 6.0, (False, True): 6.0}
+"""Evidence (nats) that an exchange of (legs, arms) has to bring: mostly a detector exchanges the whole body. What holds already costs
+nothing more."""
 MAX_HOLD_NS = 800_000_000
 """The detector is right in the long run: what it has said for so long is believed, so that no mistake of this stage lasts. It is held
 against the detector no longer, either, than both had agreed before: a person may be met with exchanged sides."""
@@ -59,18 +60,16 @@ class _State:
 class Swaps:
     """Packets with `keypoints` in, the same with the sides of legs and arms put right out, one for one.
 
-    Every point is predicted from where it was and how it moved. With ``p(d) = exp(-d^2 / 2 s^2) + eps`` the evidence that a part's sides
-    are exchanged is ``sum_j log p(|z_mirror(j) - prediction_j|) - log p(|z_j - prediction_j|)`` over its hips, knees and ankles or
-    shoulders, elbows and wrists, halved because a pair is exchanged as one. Where both sides lie together it is near zero, and nothing
-    changes. `Keypoints2D.swapped` says what was exchanged in a frame, `repairs` how often a run of such frames began.
+    Every point is predicted from where it was and how it moved. With ``p(d) = exp(-d^2 / 2 s^2) + eps`` the evidence that a part's
+    sides are exchanged is ``sum_j log p(|z_mirror(j) - prediction_j|) - log p(|z_j - prediction_j|)`` over its hips, knees and ankles
+    or shoulders, elbows and wrists, halved because a pair is exchanged as one. Of neither, legs, arms and both, what has most evidence
+    left after its cost holds. Where both sides lie together the evidence is near zero, and nothing changes. `Keypoints2D.swapped` says
+    what was exchanged in a frame, `repairs` how often a run of such frames began.
     """
 
     name = "swaps"
 
-    def __init__(self, enter: float = ENTER, leave: float = LEAVE) -> None:
-        if not leave <= enter:
-            raise ValueError(f"leave: got {leave}, wanted at most enter ({enter})")
-        self.enter, self.leave = enter, leave
+    def __init__(self) -> None:
         self.repairs = 0
         self.reset()
 
@@ -109,17 +108,21 @@ class Swaps:
             self._states[track] = _State(now, xy.copy(), np.zeros_like(xy), torso, [now, now])
             return np.zeros(len(PARTS), bool)
         evidence = self._evidence(xy, predicted, state.torso or torso, seconds, skeleton)
-        for part, value in enumerate(evidence):
+        before = tuple(since is not None for since in state.since)
+        best = max(COSTS, key=lambda parts: np.dot(parts, evidence) - (0.0 if parts == before else COSTS[parts]))
+        for part, active in enumerate(best):
             since = state.since[part]
-            if since is None and value > self.enter:
+            if since is None and active:
                 state.since[part] = now
                 self.repairs += 1
                 logging.getLogger(__name__).info("left and right of the %s of person %d exchanged at %.3f s", PARTS[part], track, now / 1e9)
-            elif since is not None and (value < self.leave or now - since > min(MAX_HOLD_NS, since - state.agreed[part])):
+            elif since is not None and not active:
                 state.since[part] = None
-                if value >= self.leave:  # given up: the detector's sides are taken as they are, and so is where they were
-                    members = _MEMBERS[skeleton.name][part]
-                    state.xy[members], state.velocity[members], state.agreed[part] = xy[members], 0.0, now
+            elif since is not None and now - since > min(MAX_HOLD_NS, since - state.agreed[part]):
+                # Given up: the detector's sides are taken as they are, and so is where they were.
+                members = _MEMBERS[skeleton.name][part]
+                state.since[part], state.agreed[part] = None, now
+                state.xy[members], state.velocity[members] = xy[members], 0.0
         swapped = np.array([since is not None for since in state.since])
         self._update(state, xy[_order(swapped, skeleton)], now, torso)
         return swapped

@@ -117,7 +117,7 @@ def test_a_model_of_another_kind_is_refused(meta: dict[str, Any], says: str) -> 
 
 
 def test_a_warm_start_is_the_last_estimate_noised_up_in_the_view_of_the_window() -> None:
-    """A network that answers with its noisy input shows what it was given: ``sqrt(abar) x0 + sqrt(1 - abar) n``, noise too small to clamp."""
+    """A network that answers with its input shows what it was given: ``sqrt(abar) x0 + sqrt(1 - abar) n``, noise too small to be cut."""
     network, xy = Network(), keypoints()
     network.run = lambda feeds: {"clean": feeds["noisy"]}  # type: ignore[method-assign]
     lifter = Lifter(network, hypotheses=2, steps=1, warm_noise=0.05)
