@@ -11,7 +11,7 @@ import typer
 from pose_rt import __version__
 from pose_rt.errors import PoseRtError
 
-from . import bench, build_engines, cameras, doctor, engines, models, video, webcam
+from . import bench, build_engines, cameras, doctor, engines, forecast, models, video, webcam
 
 EXIT_INTERRUPTED = 130
 # Newer typer carries its own copy of click, older typer depends on it: the base of BadParameter is the usage error in both.
@@ -43,6 +43,7 @@ def _root(
 
 app.command("video")(video.video)
 app.command("webcam")(webcam.webcam)
+app.command("forecast")(forecast.forecast)
 app.command("cameras")(cameras.cameras)
 app.command("build-engines")(build_engines.build_engines)
 app.command("doctor")(doctor.doctor)

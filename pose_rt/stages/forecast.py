@@ -7,6 +7,7 @@ that a packet's futures always start at its own time. A track keeps its random n
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import lru_cache
 
@@ -97,16 +98,31 @@ class Forecaster:
         forecast = Forecast(futures, self.step_ns, pose.track, H36M17)
         return replace(packet, forecast=forecast, spans=(*packet.spans, Span(self.name, start, time.monotonic_ns())))
 
+    @property
+    def history(self) -> int:
+        """Frames that the model looks back on, at `rate_hz`."""
+        return self._history
+
+    @property
+    def rate_hz(self) -> float:
+        """Of histories and futures."""
+        return self._rate_hz
+
+    def predict(self, histories: np.ndarray, tracks: Sequence[int]) -> np.ndarray:
+        """Whole futures (P, K, T, J, 3) of histories (P, `history`, J, 3) float32 metres, relative to the root, camera axes.
+
+        Args:
+            tracks: the people's ids, which address their random numbers.
+        """
+        draws = [self._draws(track) for track in tracks]
+        feeds = {"history": histories, "weights": np.stack([w for w, _ in draws]), "eps": np.stack([e for _, e in draws])}
+        return self._backend.run(feeds)["futures"].copy()
+
     def _compute(self, due: list[tuple[int, _Track]], now: int) -> None:
         times = now - np.arange(self._history - 1, -1, -1, dtype=np.int64) * self.step_ns
-        draws = [self._draws(track) for track, _ in due]
-        feeds = {
-            "history": np.stack([state.poses.sample(times) for _, state in due]),
-            "weights": np.stack([w for w, _ in draws]),
-            "eps": np.stack([e for _, e in draws]),
-        }
-        for (_, state), futures in zip(due, self._backend.run(feeds)["futures"], strict=True):
-            state.start_ns, state.futures = now, futures.copy()
+        histories = np.stack([state.poses.sample(times) for _, state in due])
+        for (_, state), futures in zip(due, self.predict(histories, [track for track, _ in due]), strict=True):
+            state.start_ns, state.futures = now, futures
 
     def _moved(self, state: _Track, now: int) -> np.ndarray:
         assert state.start_ns is not None

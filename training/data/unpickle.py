@@ -64,6 +64,21 @@ def object_arrays(path: Path, wanted: tuple[str, ...]) -> dict[str, Any]:
         raise InputError(f"{path}: not an .npz file ({error})") from error
 
 
+def pickled_object(path: Path) -> Any:
+    """The dictionary of arrays that a plain pickle file holds.
+
+    Raises:
+        InputError: no pickle, or one with more than arrays in it.
+    """
+    try:
+        with path.open("rb") as file:
+            return RestrictedUnpickler(file, encoding="latin1").load()
+    except InputError as error:
+        raise InputError(f"{path}: {error.message}", "do not use this file; get it again from its publisher") from error
+    except Exception as error:  # a damaged pickle may raise anything
+        raise InputError(f"{path}: cannot be read ({type(error).__name__}: {error})") from error
+
+
 def _read_object(file: IO[bytes], what: str) -> Any:
     """One .npy member: header, then (for an object array) a pickle of the array of objects."""
     try:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from pose_rt.core.skeleton import H36M17, H36M32_TO_H36M17
+from pose_rt.core.skeleton import H36M17, H36M32_TO_H36M17, Skeleton
 from pose_rt.errors import InputError
 from training.data.recordings import missing_file, unconverted_file
 from training.data.store import Store, open_store
@@ -30,7 +30,7 @@ class PublishedSet:
 
     Attributes:
         subset: joints of the file that are used, the root first.
-        parents: of those joints.
+        skeleton: of those joints.
         train, test: subjects.
         dropped: (subject, action) pairs that the protocol leaves out; they must be there.
         short_dropped: sequences shorter than a window are left out (else they are an error).
@@ -45,7 +45,7 @@ class PublishedSet:
     origin: str
     joints_in_file: int
     subset: tuple[int, ...]
-    parents: tuple[int, ...]
+    skeleton: Skeleton
     history: int
     future: int
     rate_hz: int
@@ -56,6 +56,11 @@ class PublishedSet:
     keep_real: float
     classes: tuple[str, ...]
     keep_unmatched: bool
+
+    @property
+    def parents(self) -> tuple[int, ...]:
+        """Of the joints that are used; the root, joint 0, has -1."""
+        return self.skeleton.parents or ()
 
     @property
     def frames(self) -> int:
@@ -150,10 +155,23 @@ def open_published(folder: Path, pattern: str, origin: str) -> Store:
     raise unconverted_file(raw[0]) if raw else missing_file(folder / pattern, origin)
 
 
+_HUMANEVA_PARENTS = (-1, 0, 1, 2, 3, 1, 5, 6, 0, 8, 9, 0, 11, 12, 1)
+HUMANEVA15 = Skeleton(
+    name="humaneva15",
+    joints=(
+        "pelvis", "thorax", "left_shoulder", "left_elbow", "left_wrist", "right_shoulder", "right_elbow", "right_wrist", "left_hip",
+        "left_knee", "left_ankle", "right_hip", "right_knee", "right_ankle", "head",
+    ),
+    edges=tuple((p, j) for j, p in enumerate(_HUMANEVA_PARENTS) if p >= 0),
+    left=(2, 3, 4, 8, 9, 10),
+    right=(5, 6, 7, 11, 12, 13),
+    parents=_HUMANEVA_PARENTS,
+)  # fmt: skip
+
 H36M = PublishedSet(
     name="h36m", motion_file="data_3d_h36m.npz", limits_file="h36m_valid_angle.p",
     origin=_VIDEOPOSE3D.format("Human3.6M (vision.imar.ro/human3.6m)"),
-    joints_in_file=32, subset=H36M32_TO_H36M17, parents=H36M17.parents or (), history=25, future=100, rate_hz=50,
+    joints_in_file=32, subset=H36M32_TO_H36M17, skeleton=H36M17, history=25, future=100, rate_hz=50,
     train=("S1", "S5", "S6", "S7", "S8"), test=("S9", "S11"), dropped=(), short_dropped=False, keep_real=0.8,
     classes=(
         "Directions", "Discussion", "Eating", "Greeting", "Phoning", "Posing", "Purchases", "Sitting", "SittingDown", "Smoking",
@@ -165,7 +183,7 @@ H36M = PublishedSet(
 HUMANEVA = PublishedSet(
     name="humaneva", motion_file="data_3d_humaneva15.npz", limits_file="humaneva_valid_angle.p",
     origin=_VIDEOPOSE3D.format("HumanEva-I (humaneva.is.tue.mpg.de)"),
-    joints_in_file=15, subset=tuple(range(15)), parents=(-1, 0, 1, 2, 3, 1, 5, 6, 0, 8, 9, 0, 11, 12, 1), history=15, future=60, rate_hz=60,
+    joints_in_file=15, subset=tuple(range(15)), skeleton=HUMANEVA15, history=15, future=60, rate_hz=60,
     train=("Train/S1", "Train/S2", "Train/S3"), test=("Validate/S1", "Validate/S2", "Validate/S3"),
     dropped=(("Train/S3", "Walking 1 chunk0"), ("Train/S3", "Walking 1 chunk2"), ("Validate/S3", "Walking 1 chunk4")),
     short_dropped=True, keep_real=0.3333, classes=("Box", "Gestures", "Jog", "ThrowCatch", "Walking"), keep_unmatched=False,
