@@ -68,3 +68,15 @@ def latency(
     bench_latency.run(wanted, json_path=json)
     if flash:
         typer.echo(f"the flash leaves out: {LEFT_OUT[view]}")
+
+
+@app.command("backends")
+def backends(
+    json: _Json = None,
+    runs: Annotated[int, typer.Option(min=1, help="Timed runs of each candidate.")] = 100,
+    model: Annotated[list[str] | None, typer.Option(help="Only this model; may be given again.")] = None,
+) -> None:
+    """Every bundled model on every runtime that is here, fp32 and fp16, one and four at a time, in turns."""
+    from pose_rt.bench import bench_backends
+
+    bench_backends.run(json, runs=runs, models=model or bench_backends.MODELS)

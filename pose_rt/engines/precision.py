@@ -13,6 +13,8 @@ from typing import Any, NamedTuple
 
 from pose_rt.backends.onnxruntime import OnnxRuntimeBackend
 from pose_rt.errors import ModelError
+from pose_rt.zoo.manifest import sha256_of
+from pose_rt.zoo.parity import report_path
 
 from .fp16_graph import Converter, ModelProto, layers, load_model
 from .trials import BUDGET, Deviation, Feeds, batch, deviation, trial_feeds, unit_of
@@ -128,7 +130,8 @@ def fit_fp16(
         budget: largest distance that a result may move, in the model's unit; None = 0.5 px, 1 mm.
         unit: of `budget`; it must be the model's own ("px" or "mm"), None = whatever that is.
         trials: inputs to measure on; None = the recorded ones.
-        known: layers that an earlier search for this model kept; if they do, there is no other search.
+        known: layers that an earlier search for this model kept; if they do, there is no other search. None = those in the parity
+            report beside the file, if it has one.
 
     Raises:
         BackendError, ModelError: as `to_fp16`, or a model of unknown kind.
@@ -141,6 +144,8 @@ def fit_fp16(
     groups = list(layers(judge.proto))
     progress("all layers in fp16", 0.0)
     refused = judge.rounded(())
+    if known is None and isinstance(model, Path):
+        known = _recorded(model)
     if known and not set(known) - set(groups) and (error := judge.rounded(known)).within(limit):
         return Fit(to_fp16(model, known), tuple(known), error, refused)
     if refused.within(limit):
@@ -160,6 +165,15 @@ def fit_fp16(
         return Fit(source, tuple(groups), Deviation(0.0, 0.0, judge.unit), refused)
     ordered = tuple(name for name in groups if name in set(kept))
     return Fit(to_fp16(model, ordered), ordered, error, refused)
+
+
+def _recorded(model: Path) -> tuple[str, ...]:
+    """The layers that the parity report of this very file keeps in fp32."""
+    try:
+        report = json.loads(report_path(model).read_text(encoding="utf-8"))
+        return tuple(report["fp16"]["kept_fp32"]) if report["sha256"] == sha256_of(model) else ()
+    except (OSError, ValueError, KeyError, TypeError):
+        return ()
 
 
 def _fewest(

@@ -110,6 +110,8 @@ def user_entries() -> list[Entry]:
     """Models that the user added under a name of their own."""
     found = []
     for path in sorted(user_folder().glob("*.json")):
+        if path.name.endswith(".parity.json"):  # a report, not an entry
+            continue
         try:
             values = json.loads(path.read_text(encoding="utf-8"))
         except (OSError, ValueError) as error:

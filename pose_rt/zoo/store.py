@@ -11,6 +11,7 @@ from pathlib import Path
 
 from ..errors import OutputError, UsageError
 from .manifest import Entry, entries, find, project_entries, sha256_of, to_json, user_folder
+from .parity import report_path
 
 
 def load_path(name: str) -> Path:
@@ -91,6 +92,10 @@ def add(
     _write_verified(data, entry.path, digest)
     note = to_json(entry).encode()
     _write_verified(note, user_folder() / f"{name}.json", hashlib.sha256(note).hexdigest())
+    report = report_path(path)
+    if report.is_file():
+        values = report.read_bytes()
+        _write_verified(values, report_path(entry.path), hashlib.sha256(values).hexdigest())
     return entry
 
 
