@@ -14,10 +14,10 @@ SOURCES := pose_rt exporters training demos tests
 NATIVE := $(wildcard csrc/*.cpp csrc/*.hpp csrc/*.cu csrc/*.cuh csrc/*.h)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup dev demo test check format bench cuda sanitize soak ci clean
+.PHONY: help setup dev demo test test-gpu check format bench cuda sanitize soak ci clean
 
 help: ## this list
-	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
 $(BIN)/python:
 	$(PYTHON) -c 'import sys; sys.exit(0 if (3, 11) <= sys.version_info[:2] else "pose-rt needs Python 3.11 or newer, this is " + sys.version.split()[0] + "; set PYTHON=python3.11 (or newer)")'
@@ -75,6 +75,18 @@ cuda: dev ## compile the CUDA kernels for all architectures, where nvcc is
 	    -Dpybind11_DIR="$$($(BIN)/python -m pybind11 --cmakedir)" >/dev/null && \
 	  PATH="$(CURDIR)/$(BIN):$$PATH" cmake --build build/cuda; \
 	else echo "no nvcc here: the CUDA kernels were not compiled"; fi
+
+test-gpu: dev ## build the CUDA kernels and the engines, run all GPU tests and the kernels under compute-sanitizer
+	@command -v nvidia-smi >/dev/null || { echo "test-gpu needs an NVIDIA GPU and its driver; nvidia-smi is not here" >&2; exit 1; }
+	POSE_RT_CUDA=ON $(BIN)/python -m pip install --disable-pip-version-check -q -e .
+	$(BIN)/pose-rt doctor
+	$(BIN)/pose-rt build-engines --precision fp32
+	$(BIN)/pose-rt build-engines --precision fp16
+	$(BIN)/python -m pytest -m gpu tests/gpu tests/conformance tests/backends
+	@if command -v compute-sanitizer >/dev/null; then for tool in memcheck racecheck; do \
+	  compute-sanitizer --tool $$tool --error-exitcode 1 $(BIN)/python -m pytest -q --timeout 1200 \
+	    tests/gpu/test_ops_gpu.py tests/gpu/test_ddim_step_gpu.py || exit 1; done; \
+	else echo "no compute-sanitizer here: memcheck and racecheck were not run"; fi
 
 ci: check test cuda sanitize ## what CI runs
 

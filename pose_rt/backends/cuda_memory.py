@@ -97,6 +97,12 @@ def driver_version(library: Any) -> str:
     return f"CUDA {version.value // 1000}.{version.value % 1000 // 10}"
 
 
+class NoSuchGpu(UsageError):
+    """A GPU number that no GPU here has: never a reason to take another device instead."""
+
+    exit_code = 1
+
+
 class Cuda:
     """One GPU: memory, copies, a stream at a time, graphs.
 
@@ -106,7 +112,7 @@ class Cuda:
 
     Raises:
         BackendError: no driver or no GPU.
-        UsageError: a number that no GPU has.
+        NoSuchGpu: a number that no GPU has.
     """
 
     def __init__(self, device: int = 0, library: Any = None) -> None:
@@ -118,7 +124,7 @@ class Cuda:
         if not 0 <= device < count.value:
             if count.value == 0:
                 raise BackendError("there is no NVIDIA GPU here", "check with nvidia-smi, or use --backend onnxruntime")
-            raise UsageError(f"there is no GPU {device}", f"wanted --device 0 to {count.value - 1}; nvidia-smi lists them")
+            raise NoSuchGpu(f"there is no GPU {device}", f"wanted --device 0 to {count.value - 1}; nvidia-smi lists them")
         self._call("cuDeviceGet", byref(handle), device)
         name = ctypes.create_string_buffer(256)
         self._call("cuDeviceGetName", name, 256, handle.value)

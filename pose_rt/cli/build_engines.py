@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from pose_rt.engines.make import Made
 
 NEEDS_GPU = "needs a GPU"
+EXIT_INTERRUPTED = 130
 GROUPS = {"landmarks": "pose2d", "lifter": "d3dp", "forecaster": "dhmp"}
 """Words for all models of a kind."""
 
@@ -57,6 +58,9 @@ def build_engines(
             bar.begin(target.name)
             try:
                 built.append(make_engine(target.name, target.path, found, cuda, settings, bar.show, bar.waiting))
+            except KeyboardInterrupt:
+                typer.echo("pose-rt: interrupted; engines that were finished are kept", err=True)
+                return EXIT_INTERRUPTED
             except UsageError:
                 raise
             except PoseRtError as error:

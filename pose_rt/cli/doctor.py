@@ -36,7 +36,9 @@ def examine() -> Iterator[Finding]:
         ("native ops", _native),
         ("CUDA ops", _cuda),
         ("onnxruntime", _onnxruntime),
-        ("tensorrt", _tensorrt),
+        ("GPU", _gpu),
+        ("TensorRT", _tensorrt),
+        ("engines", _engines),
         ("video", _video),
         ("models", _models),
         ("training", _training),
@@ -81,16 +83,52 @@ def _onnxruntime() -> Finding:
     return Finding("onnxruntime", OK, f"{onnxruntime.__version__} ({providers})")
 
 
-def _tensorrt() -> Finding:
-    from importlib.util import find_spec
+def _gpu() -> Finding:
+    from pose_rt.backends.cuda_memory import Cuda
+    from pose_rt.errors import BackendError
 
-    if find_spec("tensorrt") is None:
+    try:
+        cuda = Cuda()
+        cuda.activate()
+        free, total = cuda.memory()
+    except BackendError as error:
         return Finding(
-            "tensorrt", OPTIONAL, "not installed; models run on ONNX Runtime", "with an NVIDIA GPU: pip install 'pose-rt[tensorrt]'"
+            "GPU", OPTIONAL, error.message, "only GPUs of NVIDIA are used; with one, install its driver and check with nvidia-smi"
         )
-    from importlib.metadata import version
+    gpu = cuda.gpu
+    memory = f"{free / 2**30:.1f} of {total / 2**30:.1f} GiB free"
+    return Finding("GPU", OK, f"{gpu.name}, capability {gpu.capability}, driver {gpu.driver}, {memory}")
 
-    return Finding("tensorrt", OK, f"{version('tensorrt')} installed")
+
+def _tensorrt() -> Finding:
+    from pose_rt.engines import runtime
+    from pose_rt.errors import BackendError
+
+    try:
+        found = runtime.load()
+    except BackendError as error:
+        return Finding("TensorRT", OPTIONAL, error.message, f"models run on ONNX Runtime; with an NVIDIA GPU: {error.cure}")
+    return Finding("TensorRT", OK, f"{found.title} {found.version}")
+
+
+def _engines() -> Finding:
+    from pose_rt.engines import cache
+
+    from .engines import FITS, states, this_machine
+
+    where = cache.folder()
+    found = states(where)
+    if not found:
+        return Finding("engines", OPTIONAL, f"none in {where}", "where TensorRT works: pose-rt build-engines")
+    unfit = [f"{one.path.stem}: {state}" for one, state in found if state != FITS]
+    fitting = sorted({one.sidecar.key.model for one, state in found if state == FITS and one.sidecar is not None})
+    detail = f"{len(found)} in {where}" + (f"; fit here: {', '.join(fitting)}" if fitting else "")
+    if unfit:
+        return Finding("engines", OPTIONAL, f"{detail}; not used: {'; '.join(unfit)}", "pose-rt build-engines; pose-rt engines clean")
+    machine = this_machine()
+    if machine is None or machine.gpu == cache.NO_GPU:
+        return Finding("engines", OPTIONAL, f"{detail}; built without a GPU, and to run them takes one")
+    return Finding("engines", OK, detail)
 
 
 def _video() -> Finding:

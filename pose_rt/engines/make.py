@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ..backends.base import Backend, TensorInfo
-from ..backends.cuda_memory import Cuda
+from ..backends.cuda_memory import Cuda, NoSuchGpu
 from ..backends.onnxruntime import OnnxRuntimeBackend
 from ..backends.tensorrt import TensorRtBackend, machine
 from ..errors import BackendError, ModelError, UsageError
@@ -56,13 +56,13 @@ def gpu_or_reason(device: int) -> tuple[Cuda | None, str]:
     """The GPU, or why there is none.
 
     Raises:
-        UsageError: there are GPUs, but none of this number.
+        NoSuchGpu: another GPU than the first was asked for, and it is not there.
     """
     try:
         return Cuda(device), ""
     except BackendError as error:
         if device != 0:
-            raise UsageError(f"GPU {device} cannot be used: {error.message}", error.cure) from error
+            raise NoSuchGpu(f"GPU {device} cannot be used: {error.message}", error.cure) from error
         return None, error.message
 
 

@@ -4,6 +4,7 @@ On a GPU the engine is real. Emulated (tests/emulate_cuda.sh) the kernels run on
 a GPU made of host memory: that proves the order of work, the buffers and the streams.
 """
 
+import os
 from pathlib import Path
 from types import ModuleType
 
@@ -19,7 +20,10 @@ from pose_rt.stages.lifter import Lifter
 from tests.engines.fake_backend import fake_backend
 from tests.engines.fake_gpu import FakeDriver
 
-pytestmark = pytest.mark.gpu
+pytestmark = [
+    pytest.mark.gpu,
+    pytest.mark.skipif("san" in os.environ.get("LD_PRELOAD", ""), reason="ONNX Runtime is not built for sanitizers"),
+]
 MODEL = Path(__file__).parents[2] / "pose_rt/zoo/models/lifter_s.onnx"
 
 
