@@ -65,6 +65,13 @@ def tensorrt_backend(file: Path) -> Backend:
     return backends.TensorRtBackend(file, runtime=runtime, folder=folder)
 
 
+def tensorrt_on_the_host(file: Path) -> Backend:
+    """The TensorRT backend on a GPU made of host memory, ONNX Runtime in TensorRT's place: its logic, everywhere."""
+    from tests.engines.fake_backend import fake_backend
+
+    return fake_backend(file)
+
+
 def _on_gpu(file: Path, backend: str) -> Backend:
     try:
         return open_backend(file, backend=backend)
@@ -91,6 +98,7 @@ IMPLEMENTATIONS: dict[str, Callable[[Path], Backend]] = {
     "torch": torch_backend,
     "cuda": cuda_backend,
     "tensorrt": tensorrt_backend,
+    "tensorrt on the host": tensorrt_on_the_host,
 }
 GPU = ("cuda", "tensorrt")
 
