@@ -76,7 +76,7 @@ class StreamServer:
 
     def _stream(self, out: Any) -> None:
         generation, (width, height) = self._generation, self.size
-        with av.open(out, "w", format="mpegts", options={"flush_packets": "1", "muxdelay": "0"}) as container:
+        with av.open(out, "w", format="mpegts", options={"flush_packets": "1"}) as container:
             stream = container.add_stream("libx264", rate=self.fps, options={"tune": "zerolatency", "preset": "ultrafast", "g": "10"})
             stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
             start = time.monotonic()
