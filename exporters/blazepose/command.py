@@ -77,6 +77,7 @@ def _report(name: str, tflite: bytes, target: Path, outputs: tuple[OutputSpec, .
 def main(argv: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="python -m exporters blazepose", description=__doc__)
     parser.add_argument("sources", nargs="*", type=Path, help="wheel, npm archive, folder or .tflite files")
+    parser.add_argument("--checkpoint", nargs="+", type=Path, default=[], metavar="FILE", help="the same, named as in the other exporters")
     parser.add_argument("--out", type=Path, default=Path("build/models"), help="folder to write to (default: %(default)s)")
     parser.add_argument("--models", default="detector,lite,full", help="which of detector,lite,full,heavy (default: %(default)s)")
     parser.add_argument("--heavy", type=Path, metavar="ARCHIVE", help="convert `heavy` from this archive and add it to the zoo")
@@ -88,7 +89,7 @@ def main(argv: list[str]) -> int:
     if unknown := [name for name in names if name not in TFLITE_NAMES]:
         parser.error(f"--models: {', '.join(unknown)} unknown; wanted some of {', '.join(TFLITE_NAMES)}")
     try:
-        models = read_models([options.heavy] if options.heavy else options.sources, names)
+        models = read_models([options.heavy] if options.heavy else [*options.sources, *options.checkpoint], names)
         good = True
         for name, tflite in models.items():
             target = options.out / f"blazepose_{name}.onnx"
