@@ -39,7 +39,7 @@ ONE_EURO = ((1.0, 3.0), (2.0, 3.0), (2.0, 6.0), (3.0, 6.0), (3.0, 12.0))
 
 
 def lifted(
-    tracks: list[Track], backend: Backend, *, swaps: bool = True, lookahead: int = 0, warm: float | None = None, **sampler: int
+    tracks: list[Track], backend: Backend, *, swaps: bool = False, lookahead: int = 0, warm: float | None = None, **sampler: int
 ) -> list[Packet]:
     """The packets of the live path; `warm` is the share of noise of a warm start, None = from pure noise."""
     options: dict[str, Any] = dict(sampler) if warm is None else {**sampler, "warm_noise": warm}
@@ -149,7 +149,7 @@ def measure(data: Path, seconds: float, seed: int, split: str = "test") -> dict[
         return lambda: row(lifted(at30, backend, lookahead=frames, hypotheses=1, steps=1), at30, 30)
 
     for frames in LOOKAHEADS:
-        add("lookahead", {"frames": frames, "delay_ms": round(1000 * frames / 30)}, lookahead_job(frames))
+        add("lookahead", {"lookahead": frames, "delay_ms": round(1000 * frames / 30)}, lookahead_job(frames))
 
     def rate_job(rate: float, drop: float) -> Callable[[], dict[str, Any]]:
         def job() -> dict[str, Any]:
