@@ -39,7 +39,7 @@ class ModelOptions:
     futures: Annotated[int, typer.Option(help="Futures per person (K).")] = 10
     horizon: Annotated[float, typer.Option(help="Seconds the futures reach, at most 2.")] = 1.5
     seed: Annotated[int, typer.Option(help="Of all random numbers: the same seed gives the same result.")] = 0
-    backend: Annotated[str, typer.Option(help="auto, onnxruntime or tensorrt.")] = "auto"
+    backend: Annotated[str, typer.Option(help="auto (tensorrt, cuda, then the CPU), onnxruntime (CPU), cuda, tensorrt.")] = "auto"
     device: Annotated[int, typer.Option(min=0, help="GPU number.")] = 0
     threads: Annotated[int | None, typer.Option(help="Threads of one model run. Default: 1 for files, 2 live.")] = None
 
