@@ -11,7 +11,7 @@ import typer
 from pose_rt import __version__
 from pose_rt.errors import PoseRtError
 
-from . import bench, build_engines, cameras, doctor, engines, forecast, models, video, webcam
+from . import bench, build_engines, cameras, doctor, engines, forecast, lift, models, video, webcam
 
 EXIT_INTERRUPTED = 130
 # Newer typer carries its own copy of click, older typer depends on it: the base of BadParameter is the usage error in both.
@@ -46,6 +46,7 @@ app.command("webcam")(webcam.webcam)
 app.command("forecast")(forecast.forecast)
 app.command("cameras")(cameras.cameras)
 app.command("build-engines")(build_engines.build_engines)
+app.command("lift")(lift.lift)
 app.command("doctor")(doctor.doctor)
 app.add_typer(models.app, name="models")
 app.add_typer(engines.app, name="engines")

@@ -18,7 +18,7 @@ import numpy as np
 from pose_rt import ops
 from pose_rt.core.camera import Camera
 from pose_rt.core.root import estimate_root
-from pose_rt.core.skeleton import BLAZEPOSE33, H36M17, blazepose_to_h36m
+from pose_rt.core.skeleton import H36M17, Skeleton, to_h36m
 from pose_rt.core.types import MEASURED, Keypoints2D, Packet, Pose3D, Span
 
 from .segment import Segment
@@ -76,7 +76,7 @@ class Lift:
             raise ValueError("lift: the packet has no keypoints; run the 2D stages first")
         now = packet.frame.media_ns
         start = time.monotonic_ns()
-        xy, score = h36m_keypoints(keypoints)
+        xy, score = lifter_keypoints(keypoints, self.lifter.skeleton_in)
         present = set(keypoints.track.tolist())
         for track, segment in list(self._segments.items()):
             if not 0 <= now - segment.series.last_ns <= MAX_GAP_NS:  # lost for too long, or the source has jumped back
@@ -211,11 +211,22 @@ def h36m_keypoints(keypoints: Keypoints2D) -> tuple[np.ndarray, np.ndarray]:
     """The lifter's 17 points (P, 17, 2) px and their scores (P, 17) from whatever the 2D model gives."""
     if keypoints.skeleton is H36M17:
         return keypoints.xy_px, keypoints.score
-    if keypoints.skeleton is BLAZEPOSE33:
-        xy, score = blazepose_to_h36m(keypoints.xy_px, keypoints.score)
-        assert score is not None
-        return xy, score
-    raise ValueError(f"lift: got keypoints of skeleton {keypoints.skeleton.name}, wanted {BLAZEPOSE33.name} or {H36M17.name}")
+    xy, score = to_h36m(keypoints.xy_px, keypoints.score, keypoints.skeleton)
+    assert score is not None
+    return xy, score
+
+
+def lifter_keypoints(keypoints: Keypoints2D, wanted: Skeleton) -> tuple[np.ndarray, np.ndarray]:
+    """The points (P, J, 2) px and scores (P, J) in the joint order that a lifter was trained with.
+
+    Raises:
+        ValueError: the order is neither that of the keypoints nor H36M-17, to which others are mapped.
+    """
+    if keypoints.skeleton is wanted:
+        return keypoints.xy_px, keypoints.score
+    if wanted is not H36M17:
+        raise ValueError(f"lift: got keypoints of skeleton {keypoints.skeleton.name}, this lifter takes {wanted.name} only")
+    return h36m_keypoints(keypoints)
 
 
 def _aggregate(

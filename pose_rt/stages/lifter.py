@@ -11,7 +11,7 @@ import numpy as np
 from pose_rt.backends import Backend
 from pose_rt.core.camera import Camera, normalise_screen
 from pose_rt.core.rng import STREAM_LIFT, normal
-from pose_rt.core.skeleton import H36M17, mirror_points
+from pose_rt.core.skeleton import COCO17, H36M17, SKELETONS, Skeleton, mirror_points
 from pose_rt.core.viewpoint import fill_missing, normalise_window
 from pose_rt.diffusion.ddim import Predict, ddim_sample, flip_average, renoise
 from pose_rt.diffusion.schedule import cosine_schedule
@@ -24,6 +24,13 @@ RUN_WINDOWS = 8
 
 WARM_NOISE = 0.7
 """Below, errors of the last window come back in the next: docs/live_quality.md."""
+
+
+_PARENTS: dict[str, tuple[int, ...] | None] = {
+    H36M17.name: H36M17.parents,
+    COCO17.name: (-1, 0, 0, 1, 2, 0, 0, 5, 6, 7, 8, 5, 6, 11, 12, 13, 14),
+}
+"""Joint orders of the 2D that lifters take, and whose place a joint gets that is never seen."""
 
 
 class Lifter:
@@ -48,22 +55,26 @@ class Lifter:
         meta = backend.metadata
         if meta.get("kind") != "d3dp":
             raise ModelError(
-                f"{backend.name} is not a lifter (kind {meta.get('kind')!r})", "export one with: python -m exporters d3dp CHECKPOINT"
+                f"{backend.name} is not a lifter (kind {meta.get('kind')!r})", "export one with: python -m exporters d3dp --checkpoint FILE"
             )
-        if meta["skeleton_in"] != H36M17.name or meta["skeleton_out"] != H36M17.name:
-            raise ModelError(f"{backend.name} lifts {meta['skeleton_in']} to {meta['skeleton_out']}, the pipeline has {H36M17.name} only")
+        if meta["skeleton_in"] not in _PARENTS or meta["skeleton_out"] != H36M17.name:
+            wanted = f"{' or '.join(_PARENTS)} to {H36M17.name}"
+            raise ModelError(f"{backend.name} lifts {meta['skeleton_in']} to {meta['skeleton_out']}, the pipeline lifts {wanted}")
         if hypotheses < 1 or not 1 <= steps <= meta["timesteps"]:
             raise ValueError(f"got {hypotheses} hypotheses and {steps} steps, wanted at least 1 and 1 to {meta['timesteps']}")
         if not 0 < warm_noise <= 1:
             raise ValueError(f"warm_noise: got {warm_noise}, wanted more than 0 and at most 1")
         self.hypotheses, self.steps, self.flip = hypotheses, steps, flip
         self.warm_step = max(round(warm_noise * meta["timesteps"]), steps) - 1
+        self.skeleton_in: Skeleton = SKELETONS[meta["skeleton_in"]]
         self.frames: int = meta["frames"]
         self.step_ns = round(1e9 / meta["rate_hz"])
         self._backend, self._seed = backend, seed
         self._scale, self._unit_m, self._view = float(meta["scale"]), float(meta["unit_m"]), meta["input"] == "view"
         self._schedule = cosine_schedule(meta["timesteps"])
         self._on_device = device_sampler(backend, self._schedule, steps, self._scale, H36M17 if flip else None)
+        if flip and self.skeleton_in is not H36M17:
+            self._on_device = None  # the sampler on the device mirrors 2D and 3D by the same joints
         self._sigma_a, self._sigma_b = self._calibration(meta.get("sigma"))
         self._noise = lru_cache(maxsize=64)(self._draw_noise)
 
@@ -81,7 +92,7 @@ class Lifter:
             (W, H, F, J, 3) float32, metres, camera axes, relative to the root.
         """
         windows = len(xy_px)
-        filled = fill_missing(xy_px)
+        filled = fill_missing(xy_px, _PARENTS[self.skeleton_in.name])
         if self._view:
             xy, rotation = normalise_window(filled, camera.focal_px, camera.center)
         else:
@@ -98,7 +109,7 @@ class Lifter:
         else:
             predict = self._predictor(xy)
             if self.flip:
-                predict = flip_average(predict, self._predictor(_mirror(xy)), _mirror)
+                predict = flip_average(predict, self._predictor(mirror_points(xy, self.skeleton_in)), _mirror)
             clean = ddim_sample(predict, start, list(noise[1:]), self._schedule, self.steps, self._scale, start=step)[-1]
         lifted = clean.reshape(windows, self.hypotheses, self.frames, -1, 3) * np.float32(self._unit_m / self._scale)
         if rotation is not None:
