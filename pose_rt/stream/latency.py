@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+from array import array
 from collections import deque
 from collections.abc import Iterable
 from typing import NamedTuple
@@ -44,7 +45,8 @@ class LatencyMeter:
 
     def __init__(self, window: int = 8192) -> None:
         self._seen: deque[tuple[int, int, int]] = deque(maxlen=window)  # now, age, wait
-        self._stages: deque[tuple[tuple[str, int], ...]] = deque(maxlen=window)
+        self._stages: deque[tuple[tuple[str, ...], array[int]]] = deque(maxlen=window)  # compact: thousands are kept
+        self._names: dict[tuple[str, ...], tuple[str, ...]] = {}
         self._dropped = 0
         self.frames = 0
 
@@ -52,7 +54,8 @@ class LatencyMeter:
         """A packet has arrived where its age is asked for; `now_ns` on the monotonic clock, None: now."""
         now = time.monotonic_ns() if now_ns is None else now_ns
         self._seen.append((now, now - packet.frame.captured_ns, packet.waited_ns))
-        self._stages.append(tuple((span.stage, span.end_ns - span.start_ns) for span in packet.spans))
+        names = tuple(span.stage for span in packet.spans)
+        self._stages.append((self._names.setdefault(names, names), array("q", [span.end_ns - span.start_ns for span in packet.spans])))
         self._dropped = packet.dropped
         self.frames += 1
 
@@ -62,8 +65,8 @@ class LatencyMeter:
         if not seen:
             return LatencySummary({}, {}, 0.0, {}, 0.0, 0, 0)
         totals: dict[str, int] = {}
-        for frame in stages:
-            for stage, taken in frame:
+        for names, durations in stages:
+            for stage, taken in zip(names, durations, strict=True):
                 totals[stage] = totals.get(stage, 0) + taken
         elapsed = seen[-1][0] - seen[0][0]
         return LatencySummary(
