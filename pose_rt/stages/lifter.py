@@ -146,8 +146,9 @@ class Lifter:
 
         def predict(noisy: np.ndarray, step: int) -> np.ndarray:
             clean = np.empty(noisy.shape, np.float32)
-            for start in range(0, len(repeated), RUN_WINDOWS):
-                part = slice(start, start + RUN_WINDOWS)
+            rows = getattr(self._backend, "max_batch", RUN_WINDOWS)  # an engine on a GPU says how many it holds
+            for start in range(0, len(repeated), rows):
+                part = slice(start, start + rows)
                 xy, y = repeated[part], noisy[part].astype(np.float32, copy=False)
                 clean[part] = self._backend.run({"xy": xy, "noisy": y, "step": np.full(len(xy), step, self._step_dtype)})["clean"]
             return clean
