@@ -18,6 +18,7 @@ from pose_rt.io.sources.live import LiveSource
 from pose_rt.io.sources.network import NetworkStream
 from pose_rt.io.sources.open import LiveWish, open_live
 
+from .rtsp_server import RtspServer
 from .stream_server import StreamServer
 
 SECRET = "pa55-w0rd"
@@ -166,3 +167,24 @@ def test_a_stored_video_is_no_live_stream() -> None:
 )
 def test_addresses_are_shown_without_secrets(url: str, shown: str) -> None:
     assert redact(url) == shown
+
+
+def test_an_rtsp_camera_with_a_password_is_read_cut_and_read_again(quick: None, capfd: pytest.CaptureFixture[str]) -> None:
+    with RtspServer(password=SECRET) as server:
+        with pytest.raises(InputError, match="refused the user or password"):
+            open_live(server.url.replace(SECRET, "wr0ng-w0rd"), LiveWish())
+        source = open_live(server.url, LiveWish())
+        assert (source.info.width, source.info.height, source.info.fps) == (96, 64, 30)
+        assert source.info.name == redact(server.url) and SECRET not in source.info.name
+        frames = []
+        for frame in source:
+            frames.append(frame)
+            if len(frames) == 10:
+                server.size = (128, 80)
+                server.cut()
+            if len(frames) > 10 and frame.width == 128:
+                source.close()
+    gaps = [f.gap_ns for f in frames]
+    assert gaps[-1] > 0 and sum(gap > 0 for gap in gaps) == 1 and frames[-1].height == 80
+    assert all(b.media_ns > a.media_ns for a, b in pairwise(frames))
+    assert SECRET not in "".join(capfd.readouterr()) + "".join(source.notes)
