@@ -38,7 +38,7 @@ class LiveCase:
     model: str = "full"
     seconds: float = 20.0
     lookahead: int = 0
-    threads: int = 2
+    threads: int = 1
     fps: float | None = None
     slow_ms: float = 0.0
     view: str = "none"

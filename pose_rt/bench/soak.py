@@ -97,7 +97,7 @@ def soak(clip: Path, seconds: float, *, model: str = "lite", samples: int = 60, 
     with ExitStack() as stack:
         source = ReplaySource(lambda: VideoSource(clip), loop=True)
         stack.callback(source.close)
-        pipeline = Pipeline(Settings(model=model, lookahead=0, threads=2), source.info.width, source.info.height)
+        pipeline = Pipeline(Settings(model=model, lookahead=0), source.info.width, source.info.height)
         stack.callback(pipeline.close)
         pipeline.warm_up()
         control = Control(recording=record is not None)

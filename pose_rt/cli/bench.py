@@ -43,7 +43,7 @@ def latency(
     model: Annotated[list[str] | None, typer.Option(help="Landmark models; lite and full.")] = None,
     lookahead: Annotated[list[int] | None, typer.Option(min=0, help="Frames of look-ahead; 0.")] = None,
     seconds: Annotated[float, typer.Option(min=1, help="Length of each case.")] = 20.0,
-    threads: Annotated[int, typer.Option(min=1, help="Threads of one model run.")] = 2,
+    threads: Annotated[int, typer.Option(min=1, help="Threads of one model run.")] = 1,
     view: Annotated[str, typer.Option(help="none, window or web: shown while it is measured.")] = "none",
     flash: Annotated[
         bool, typer.Option("--flash", help="Also measure from a flash in the source to a bright picture in the view.")

@@ -41,21 +41,21 @@ class ModelOptions:
     seed: Annotated[int, typer.Option(help="Of all random numbers: the same seed gives the same result.")] = 0
     backend: Annotated[str, typer.Option(help="auto (tensorrt, cuda, then the CPU), onnxruntime (CPU), cuda, tensorrt.")] = "auto"
     device: Annotated[int, typer.Option(min=0, help="GPU number.")] = 0
-    threads: Annotated[int | None, typer.Option(help="Threads of one model run. Default: 1 for files, 2 live.")] = None
+    threads: Annotated[int, typer.Option(help="Threads of one model run; stages overlap anyway.")] = 1
 
-    def settings(self, lookahead: int | None, threads: int) -> Settings:
-        """The pipeline's settings; `threads` is the command's default.
+    def settings(self, lookahead: int | None) -> Settings:
+        """The pipeline's settings.
 
         Raises:
             UsageError: a value is out of range.
         """
         from pose_rt.config import Settings
 
-        renamed = {"no_3d", "no_forecast", "fov", "focal", "horizon", "threads"}
+        renamed = {"no_3d", "no_forecast", "fov", "focal", "horizon"}
         same = {f.name: getattr(self, f.name) for f in fields(self) if f.name not in renamed}
         return Settings(
             **same, lift=not self.no_3d, forecast=not self.no_forecast, fov_deg=self.fov, focal_px=self.focal, horizon_s=self.horizon,
-            lookahead=lookahead, threads=threads if self.threads is None else self.threads,
+            lookahead=lookahead,
         )  # fmt: skip
 
 

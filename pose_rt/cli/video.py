@@ -46,7 +46,7 @@ def video(
     if not outputs:
         raise UsageError("nothing to write", "give --out OUT.mp4, --save-json FILE.jsonl, --save-npz FILE.npz or --save-rerun FILE.rrd")
     style = style_options.style()
-    settings = model_options.settings(lookahead, threads=1)
+    settings = model_options.settings(lookahead)
     notes: list[str] = []
     with ExitStack() as stack:
         frames = open_file(source, start_s=start, duration_s=duration, max_frames=max_frames, fps=image_fps)

@@ -43,7 +43,6 @@ def webcam(
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress, no report.")] = False,
 ) -> int:
     """Show and save 3D motion live, the newest frame first. Keys and buttons: h shows them, q quits."""
-    import os
     import threading
     from contextlib import ExitStack
     from dataclasses import replace
@@ -60,7 +59,7 @@ def webcam(
     names = wanted_views(view or ["auto"])
     outputs = distinct((record, *data.paths))
     style = replace(style_options.style(), timing="none" not in names)
-    settings = model_options.settings(lookahead, threads=min(2, os.cpu_count() or 1))
+    settings = model_options.settings(lookahead)
     control = Control(recording=record is not None)
     with ExitStack() as stack:
         frames = open_live(source, LiveWish(realtime, loop, exit_on_loss, width, height, camera_fps, mjpeg))
