@@ -50,7 +50,7 @@ ONLY_IN: dict[str, tuple[str, ...]] = {
     "rich": ("pose_rt/cli/", "exporters/", "training/"),
     "av": ("pose_rt/io/", "pose_rt/bench/", "pose_rt/cli/doctor.py"),
     "pygame": ("pose_rt/io/",),
-    "rerun": ("pose_rt/io/",),
+    "rerun": ("pose_rt/io/", "training/"),
     "aiohttp": ("pose_rt/io/sinks/web/",),
     "mediapipe": (),
 }

@@ -89,7 +89,7 @@ def published(frames: int = 243, width: int = 512, depth: int = 8, *, dataset: s
     On cmu17 the windows are drawn endlessly: an epoch is 1000 steps.
     """
     config = TrainConfig(
-        frames=frames, rate_hz=50.0, width=width, depth=depth, heads=8, drop_path=0.1, unit_m=1.0, batch=max(1024 // frames, 1),
+        frames=frames, rate_hz=50.0, width=width, depth=depth, heads=8, drop_path=0.1, unit_m=1.0, batch=max(1024 // max(frames, 1), 1),
         optimizer="adamw", lr=6e-5, weight_decay=0.1, clip=0.0, ema=0.0, steps_like="uniform", loss_scaled_gradient=True,
         lr_decay=0.993, minutes=None, steps=400 * 1000,
     )  # fmt: skip
