@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 
@@ -12,7 +12,8 @@ from . import zoo
 from .backends import Backend, open_backend
 from .config import Settings
 from .core.camera import Camera
-from .core.types import Packet
+from .core.types import Frame, Packet
+from .stages.base import Stage
 from .stages.detect import Detect
 from .stages.forecast import Forecaster
 from .stages.identity import Tracker
@@ -56,7 +57,7 @@ class Pipeline:
         self.settings = settings
         self.camera = camera_for(settings, width, height)
         self._size = width, height
-        self._backends: list[Backend] = []
+        self._backends: list[tuple[str, Backend]] = []
         self.models: dict[str, zoo.Entry] = {}
         self.choices: list[str] = []
         with ExitStack() as undo:  # a constructor that fails half-way closes what it opened
@@ -66,7 +67,7 @@ class Pipeline:
             refine = Refine(mode=settings.refine, seed=settings.seed)
             track = Track(tracker, min_presence=settings.conf, smooth=settings.smooth)
             self._swaps = Swaps() if settings.repair_swaps else None
-            self._front: tuple[Callable[[Packet], Packet], ...] = (detect, pose2d, refine, *filter(None, [self._swaps]), track)
+            self._front: tuple[Stage, ...] = (detect, pose2d, refine, *filter(None, [self._swaps]), track)
             self._smooth = Smooth3D() if settings.smooth_3d else None
             self._lift: Lift | None = None
             self._forecast: Forecaster | None = None
@@ -107,12 +108,18 @@ class Pipeline:
         return 0 if self._swaps is None else self._swaps.repairs
 
     def warm_up(self) -> None:
-        """Run every model once on zeros: a first run allocates memory, which a live frame should not wait for."""
-        for backend in self._backends:
-            sizes = {name: 1 for tensor in backend.inputs for name in tensor.shape if isinstance(name, str)}
-            backend.run(
-                {t.name: np.zeros([sizes.get(n, n) if isinstance(n, str) else n for n in t.shape], t.dtype) for t in backend.inputs}
-            )
+        """Run everything once on zeros, and forget it: first runs load and allocate, which a live frame should not wait for."""
+        for stage, backend in self._backends:
+            count = self.settings.hypotheses if stage == "lift" else 1
+            backend.run({t.name: np.zeros([count if isinstance(n, str) else n for n in t.shape], t.dtype) for t in backend.inputs})
+        self(Packet(Frame(np.zeros((self._size[1], self._size[0], 3), np.uint8), 0, 0, 0)))
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget all people and packets: the next frame is the first one."""
+        for stage in (*self._front, self._lift, self._smooth, self._forecast):
+            if stage is not None:
+                stage.reset()
 
     def __call__(self, packet: Packet) -> Sequence[Packet]:
         size = packet.frame.width, packet.frame.height
@@ -146,7 +153,7 @@ class Pipeline:
         entry = zoo.find(name)
         backend = open_backend(entry, backend=self.settings.backend, device=self.settings.device, threads=self.settings.threads)
         undo.callback(backend.close)
-        self._backends.append(backend)
+        self._backends.append((stage, backend))
         self.models[stage] = entry
         if backend.choice not in self.choices:
             self.choices.append(backend.choice)

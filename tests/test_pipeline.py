@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -102,3 +103,27 @@ def test_a_camera_is_given_or_assumed_and_says_so() -> None:
 def test_settings_refuse_nonsense(wrong: dict) -> None:
     with pytest.raises(UsageError, match=next(iter(wrong))):
         Settings(**wrong)
+
+
+def test_warming_up_changes_no_result_and_frames_of_another_size_are_taken_with_their_own_camera() -> None:
+    settings = Settings(futures=2, hypotheses=2, lookahead=1, model="lite")
+    source = VideoSource(CLIP, start_s=1.5, max_frames=8)
+    frames = list(source)
+    results: list[list[Packet]] = []
+    for warm in (False, True):
+        pipeline = Pipeline(settings, source.info.width, source.info.height)
+        if warm:
+            pipeline.warm_up()
+        out = [p for frame in frames for p in pipeline(Packet(frame))]
+        smaller = [replace(f, bgr=f.bgr[::2, ::2].copy(), index=8 + i, media_ns=f.media_ns + 3_000_000_000) for i, f in enumerate(frames)]
+        out += [p for frame in smaller for p in pipeline(Packet(frame))]
+        out += pipeline.flush()
+        assert pipeline.camera.cx * 2 == source.info.width // 2
+        pipeline.close()
+        assert [p.frame.index for p in out] == list(range(16))  # what waited for its look-ahead came out before the size changed
+        results.append(out)
+    for cold, hot in zip(*results, strict=True):
+        assert cold.pose is not None and hot.pose is not None and cold.keypoints is not None
+        assert np.array_equal(cold.pose.joints_m, hot.pose.joints_m) and np.array_equal(cold.pose.track, hot.pose.track)
+    assert all(p.pose is not None and p.pose.track.tolist() == [0] for p in results[0][1:8])
+    assert all(p.pose is not None and len(p.pose.track) == 1 for p in results[0][9:])
