@@ -11,7 +11,7 @@ import av
 import numpy as np
 from av.video.frame import VideoFrame
 
-from ..core.skeleton import H36M17, Skeleton
+from ..core.skeleton import H36M17
 from ..core.types import Forecast, Frame, Packet, Pose3D
 from ..stream.protocols import SourceInfo
 from .draw.room3d import backdrop
@@ -33,18 +33,17 @@ def film_packets(
     tracks: np.ndarray,
     step_ns: int,
     size: tuple[int, int],
-    skeleton: Skeleton = H36M17,
 ) -> Iterator[Packet]:
     """A packet for every frame of the past (pose alone) and of the future (the last pose, and where the futures are).
 
     Args:
-        history_m: (P, T_his, J, 3), camera axes.
-        futures_m: (P, K, T, J, 3).
+        history_m: (P, T_his, 17, 3), camera axes.
+        futures_m: (P, K, T, 17, 3).
         size: width and height of the pictures, px.
     """
     black = np.zeros((size[1], size[0], 3), np.uint8)
     people, past = history_m.shape[:2]
-    unknown = np.zeros((people, skeleton.num_joints))
+    unknown = np.zeros((people, H36M17.num_joints))
     for index in range(past + futures_m.shape[2]):
         joints = history_m[:, min(index, past - 1)]
         pose = Pose3D(joints, joints[:, None], unknown.astype(np.float32), None, unknown.astype(np.uint8), tracks.astype(np.int64), H36M17)
@@ -52,7 +51,7 @@ def film_packets(
         if index < past:
             yield packet
         else:
-            yield replace(packet, forecast=Forecast(futures_m[:, :, index - past :], step_ns, pose.track, skeleton))
+            yield replace(packet, forecast=Forecast(futures_m[:, :, index - past :], step_ns, pose.track, H36M17))
 
 
 def draw_film_frame(packet: Packet, style: Style) -> np.ndarray:
@@ -93,7 +92,6 @@ def write_film(
     overwrite: bool = False,
     size: tuple[int, int] | None = None,
     source: str = "",
-    skeleton: Skeleton = H36M17,
 ) -> Path:
     """Write the film of `film_packets`; whole or not at all. A .gif is smaller and shows every other frame.
 
@@ -104,7 +102,7 @@ def write_film(
     if size is None:
         size = (480, 360) if path.suffix.lower() == ".gif" else (960, 720)
     style = Style(layout="3d", futures=futures_m.shape[1], spread=False, hypotheses=0)
-    packets, draw = film_packets(history_m, futures_m, tracks, step_ns, size, skeleton), _Clock(history_m.shape[1], style)
+    packets, draw = film_packets(history_m, futures_m, tracks, step_ns, size), _Clock(history_m.shape[1], style)
     if path.suffix.lower() == ".gif":
         every = max(1, round(1e9 / step_ns / _GIF_FPS))
         _write_gif(path, (draw(p) for p in packets if p.frame.index % every == 0), Fraction(10**9, step_ns * every))

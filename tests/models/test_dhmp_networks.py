@@ -169,3 +169,35 @@ def test_sampler_points_lie_in_the_hull_of_the_bases() -> None:
     inside = sampler.points(condition, torch.full((2, 1, 6), 1 / 6)).view(2, 5)
     assert torch.allclose(inside, corners.mean(1), atol=1e-6)
     assert corners.abs().max() <= 1  # tanh
+
+
+def test_many_codes_at_once_decode_as_one_by_one() -> None:
+    cvae = CVAE(16, 6, 8, 4).eval()
+    generator = torch.Generator().manual_seed(0)
+    condition, z = torch.randn(2, 16, 18, generator=generator), torch.randn(2, 5, 4, generator=generator)
+    for parameter in cvae.parameters():
+        torch.nn.init.normal_(parameter, 0.0, 0.3, generator=generator)
+    wanted = cvae.inference(condition.repeat_interleave(5, 0), z.flatten(0, 1))
+    torch.testing.assert_close(cvae.inference_many(condition, z), wanted, atol=1e-4, rtol=1e-4)  # another order of float32 sums
+
+
+def test_the_quick_path_is_the_finish_step() -> None:
+    network, history = forecaster(), person(7)
+    nodes = history[:, :, 1:]
+    axes = body_axes(nodes)
+    turned = nodes @ axes.transpose(1, 2).unsqueeze(1)
+    channels = turned.permute(0, 2, 3, 1).reshape(2, 48, 10)
+    z = torch.randn(2, 3, 4, generator=torch.Generator().manual_seed(1))
+    decoded = network.cvae.inference(network.dct.condition(channels).repeat_interleave(3, 0), z.flatten(0, 1))
+    assert network.finish is not None
+    wanted = network.finish(network.dct.decode(decoded).unflatten(0, (2, 3)), network.dct.near(channels), turned) @ axes[:, None, None]
+    assert (network.decode(history, z)[..., 1:, :] - wanted).abs().max() < 1e-4  # float32 through some twenty layers
+
+
+def test_quiet_histories_use_the_quiet_extension_and_noisy_ones_the_other() -> None:
+    blank = Basis.blank(16, 10, 30, 6)
+    dct = MotionDCT(30, 6, Basis(blank.extension, blank.scale, 2 * blank.extension))
+    still = torch.ones(1, 48, 10)
+    noise = 0.1 * torch.randn(1, 48, 10, generator=torch.Generator().manual_seed(0))
+    assert torch.allclose(dct.near(still), 2 * dct.extend(still), atol=2e-3)  # the share of the other is e^-7
+    assert torch.allclose(dct.near(still + noise), dct.extend(still + noise), atol=1e-5)

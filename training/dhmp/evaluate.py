@@ -20,7 +20,7 @@ from pose_rt.errors import PoseRtError, UsageError
 
 from . import multimodal
 from .angles import LIMITS, Limits, load_limits
-from .measure import HORIZONS_MS, measure
+from .measure import measure
 from .predictors import load
 from .published import PUBLISHED_SETS
 from .sources import DATASETS
@@ -34,7 +34,7 @@ def show(report: dict[str, Any], title: str, reference: bool) -> None:
     scores.add_row("ADE", *map(str, report["ade_m"].values()))
     scores.add_row("FDE", *map(str, report["fde_m"].values()))
     console.print(scores)
-    horizons = Table("mm per joint at ms", *map(str, HORIZONS_MS))
+    horizons = Table("mm per joint at ms", *next(iter(report["error_mm"].values())))
     for name, row in report["error_mm"].items():
         horizons.add_row(name, *(f"{value:.1f}" for value in row.values()))
     console.print(horizons)

@@ -55,8 +55,8 @@ class Measured:
 
     def __init__(self, windows: EvalWindows, limits: Limits, best_of: Sequence[int], k: int) -> None:
         self.windows, self.limits, self.best_of, self.k = windows, limits, list(best_of), k
-        horizon = windows.truth.shape[1]
-        self.columns = {ms: min(round(ms * windows.rate_hz / 1000), horizon) - 1 for ms in HORIZONS_MS}
+        columns = {ms: round(ms * windows.rate_hz / 1000) - 1 for ms in HORIZONS_MS}
+        self.columns = {ms: column for ms, column in columns.items() if column < windows.truth.shape[1]}
         self.rows: dict[str, list[Any]] = defaultdict(list)
         self.at: dict[str, list[np.ndarray]] = defaultdict(list)
         self.protocol: list[diversity.DiversityScores] = []

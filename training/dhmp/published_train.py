@@ -28,7 +28,7 @@ class Pair(NamedTuple):
 def to_channels(joints: np.ndarray) -> np.ndarray:
     """(..., T, J, 3) -> (..., 3V, T) without the root, channels joint-major."""
     nodes = joints[..., 1:, :]
-    return np.ascontiguousarray(np.swapaxes(nodes.reshape(*nodes.shape[:-2], -1), -1, -2))
+    return np.ascontiguousarray(np.swapaxes(nodes.reshape(*nodes.shape[:-2], 3 * nodes.shape[-2]), -1, -2))
 
 
 def body_pool(directions: np.ndarray, motions: Motions, subject: str, about: PublishedSet) -> np.ndarray:

@@ -24,12 +24,6 @@ def build_sampler(config: DHMPConfig) -> DiverseSampling:
     return DiverseSampling(config.nodes, config.dct_n, config.sampler_hidden, config.base_dim, config.bases, config.z)
 
 
-def _to_nodes(motion: Tensor) -> Tensor:
-    """(B, K, 3V, T) -> (B, K, T, V, 3)."""
-    people, k, channels, frames = motion.shape
-    return motion.reshape(people, k, channels // 3, 3, frames).permute(0, 1, 4, 2, 3)
-
-
 class FinishStep(nn.Module):
     """Ties decoded futures to what was observed: continuity in time, and the person's own bone lengths.
 
@@ -45,22 +39,27 @@ class FinishStep(nn.Module):
     """
 
     handover: Tensor
-    to_bones: Tensor
-    to_joints: Tensor
+    bones: Tensor
+    joints: Tensor
+    spread: Tensor
 
     def __init__(self, parents: Sequence[int], future: int, blend_frames: float, blend_power: float) -> None:
         super().__init__()
         nodes = len(parents) - 1
-        to_bones = torch.eye(nodes, dtype=torch.float64)
+        bones = torch.eye(nodes, dtype=torch.float64)
         for joint, parent in enumerate(parents):
             if parent > 0:
-                to_bones[joint - 1, parent - 1] = -1.0
+                bones[joint - 1, parent - 1] = -1.0
         time = torch.arange(1, future + 1, dtype=torch.float64)
         handover = 1.0 - torch.exp(-((time / blend_frames) ** blend_power))
+        joints = torch.cat([torch.zeros(1, nodes, dtype=torch.float64), torch.linalg.inv(bones)])
+        axes = torch.eye(3, dtype=torch.float64)
         self.future = future
+        # Poses are rows of 3V numbers, so that each step over all futures and frames is one large matrix product.
         self.register_buffer("handover", handover.float(), persistent=False)
-        self.register_buffer("to_bones", to_bones.float(), persistent=False)
-        self.register_buffer("to_joints", torch.linalg.inv(to_bones).float(), persistent=False)
+        self.register_buffer("bones", torch.kron(bones.T.contiguous(), axes).float(), persistent=False)
+        self.register_buffer("joints", joints.T.contiguous().float(), persistent=False)
+        self.register_buffer("spread", torch.kron(torch.eye(nodes), torch.ones(3, 3)).float(), persistent=False)
 
     def forward(self, motion: Tensor, near: Tensor, history: Tensor) -> Tensor:
         """Finished futures (B, K, T_pred, V, 3).
@@ -72,11 +71,27 @@ class FinishStep(nn.Module):
         """
         base = near[..., -self.future :].unsqueeze(1)
         blended = base + (motion[..., -self.future :] - base) * self.handover
-        future = _to_nodes(blended)
-        measured = torch.matmul(self.to_bones, history).square().sum(-1, keepdim=True).sqrt().mean(1)
-        bones = torch.matmul(self.to_bones, future)
-        length = (bones.square().sum(-1, keepdim=True) + 1e-12).sqrt()
-        return torch.matmul(self.to_joints, bones * (measured[:, None, None] / length))
+        rows = blended.transpose(2, 3).reshape(blended.shape[0], -1, blended.shape[2])
+        finished = self.rigid(rows, history, None)[..., 3:]
+        return finished.reshape(*blended.shape[:2], self.future, -1, 3)
+
+    def rigid(self, poses: Tensor, history: Tensor, axes: Tensor | None) -> Tensor:
+        """Every bone of the poses (B, n, 3V) at the length it had over the history, with the root in front: (B, n, 3(V + 1)).
+
+        Args:
+            history: (B, T_his, V, 3) as observed.
+            axes: (B, 3, 3) that the result is turned by, or None.
+        """
+        bones = torch.matmul(poses, self.bones)
+        measured = self._lengths(torch.matmul(history.flatten(2), self.bones)).mean(1, keepdim=True)
+        turn = torch.eye(3).unsqueeze(0) if axes is None else axes
+        # (v, a) -> (j, c): joint j is the sum of the bones v on its way to the root, each turned.
+        back = (self.joints[:, None, :, None] * turn[:, None, :, None, :]).reshape(turn.shape[0], poses.shape[-1], -1)
+        return torch.matmul(bones * (measured / self._lengths(bones)), back)
+
+    def _lengths(self, bones: Tensor) -> Tensor:
+        """The length of each bone at each of its three coordinates: (..., 3V) twice."""
+        return (torch.matmul(bones * bones, self.spread) + 1e-12).sqrt()
 
 
 class Forecaster(nn.Module):
@@ -126,13 +141,18 @@ class Forecaster(nn.Module):
         return torch.matmul(nodes, axes.transpose(1, 2).unsqueeze(1)), axes
 
     def _finished(self, nodes: Tensor, axes: Tensor | None, condition: Tensor, z: Tensor, k: int) -> Tensor:
-        people, nodes_n, features = condition.shape
-        repeated = condition.unsqueeze(1).expand(people, k, nodes_n, features).reshape(people * k, nodes_n, features)
-        motion = self.dct.decode(self.cvae.inference(repeated, z)).reshape(people, k, -1, self.config.frames)
+        people, nodes_n, _ = condition.shape
+        decoded = self.cvae.inference_many(condition, z.reshape(people, k, -1)).reshape(people * k, 3 * nodes_n, self.config.dct_n)
+        back = self.dct.inverse_matrix[:, self.config.history :].transpose(0, 1)
         if self.finish is None:
-            futures = _to_nodes(motion[..., self.config.history :])
+            poses = torch.matmul(back, decoded.transpose(1, 2)).reshape(people, -1, 3 * nodes_n)
+            if axes is not None:
+                poses = torch.matmul(poses.reshape(people, -1, 3), axes).reshape(poses.shape)
+            futures = torch.cat([torch.zeros_like(poses[..., :3]), poses], dim=-1)
         else:
-            futures = self.finish(motion, self.dct.near(to_channels(nodes)), nodes)
-        if axes is not None:
-            futures = torch.matmul(futures, axes[:, None, None])
-        return torch.cat([torch.zeros_like(futures[:, :, :, :1]), futures], dim=3)
+            # What `FinishStep.forward` does, with the handover folded into the inverse transform.
+            share = self.finish.handover.unsqueeze(1)
+            base = self.dct.near(to_channels(nodes))[..., self.config.history :].transpose(1, 2).unsqueeze(1) * (1 - share)
+            blended = torch.matmul(back * share, decoded.transpose(1, 2)).reshape(people, k, self.config.future, 3 * nodes_n) + base
+            futures = self.finish.rigid(blended.reshape(people, -1, 3 * nodes_n), nodes, axes)
+        return futures.reshape(people, k, self.config.future, nodes_n + 1, 3)
