@@ -29,6 +29,7 @@ $(VENV)/.setup: $(BIN)/python pyproject.toml CMakeLists.txt $(NATIVE)
 
 $(VENV)/.dev: $(BIN)/python pyproject.toml CMakeLists.txt $(NATIVE)
 	$(if $(TORCH),$(BIN)/python -m pip install --disable-pip-version-check -q "$(TORCH)")
+	$(if $(TORCH),$(BIN)/python -m pip install --disable-pip-version-check -q "lightning-fabric>=2.3" "tensorboard>=2.16")
 	$(BIN)/python -m pip install --disable-pip-version-check -q -e ".[dev]"
 	@touch $@ $(VENV)/.setup
 

@@ -68,20 +68,20 @@ def batches_per_second(clips: int, rounds: int) -> dict[str, Any]:
         order = np.random.RandomState(epoch).permutation(len(chunks))
         runs: dict[str, Callable[[], Any]] = {
             "plain": lambda order=order: sum(1 for _ in plain_generator(data, chunks.table, order)),
-            "ours": lambda epoch=epoch: [stream(epoch * stream.steps_per_epoch + i) for i in range(count)] and None,
+            "ours": lambda epoch=epoch: sum(1 for i in range(count) if stream(epoch * stream.steps_per_epoch + i)),
         }
         for name, run in runs.items():
-            started = time.perf_counter()
+            started = time.process_time()
             run()
-            best[name] = max(best[name], count / (time.perf_counter() - started))
+            best[name] = max(best[name], count / (time.process_time() - started))
     return {
         "frames": FRAMES, "batch": BATCH, "chunks": len(chunks), "rounds": rounds,
         "batches_per_second": {name: round(value, 1) for name, value in best.items()}, "ratio": round(best["ours"] / best["plain"], 2),
     }  # fmt: skip
 
 
-def denoiser_seconds(config: MixSTEConfig, windows: int, rounds: int, device: str, half: bool) -> dict[str, Any]:
-    """Forward, and forward with backward, with the fused attention and without, in turn; the medians of the rounds."""
+def denoiser_seconds(config: MixSTEConfig, windows: int, rounds: int, device: str, half: bool, steps: bool) -> dict[str, Any]:
+    """Forward, and with `steps` also forward and backward, with the fused attention and without, in turn; the medians of the rounds."""
     torch.manual_seed(0)
     network = MixSTE(config).to(device)
     attentions = [m for m in network.modules() if isinstance(m, Attention)]
@@ -93,7 +93,7 @@ def denoiser_seconds(config: MixSTEConfig, windows: int, rounds: int, device: st
         for fused in (True, False) if turn % 2 else (False, True):
             for attention in attentions:
                 attention.fused = fused
-            for training in (False, True):
+            for training in (False, True) if steps else (False,):
                 with torch.set_grad_enabled(training), torch.autocast(device, torch.bfloat16, enabled=half):
                     started = _now(device)
                     clean = network(xy, noisy, step)
@@ -104,7 +104,7 @@ def denoiser_seconds(config: MixSTEConfig, windows: int, rounds: int, device: st
                 if turn:  # the first turn warms up
                     seconds.setdefault(f"{'training step' if training else 'forward'}, {'fused' if fused else 'plain'}", []).append(spent)
     medians = {name: round(float(np.median(values)), 5) for name, values in seconds.items()}
-    ratios = {kind: round(medians[f"{kind}, plain"] / medians[f"{kind}, fused"], 3) for kind in ("forward", "training step")}
+    ratios = {kind: round(medians[f"{kind}, plain"] / medians[f"{kind}, fused"], 3) for kind in ("forward", "training step")[: 1 + steps]}
     return {
         "frames": config.frames, "width": config.width, "depth": config.depth, "windows": windows, "rounds": rounds, "device": device,
         "precision": "bf16" if half else "fp32", "seconds": medians, "plain_over_fused": ratios,
@@ -112,9 +112,11 @@ def denoiser_seconds(config: MixSTEConfig, windows: int, rounds: int, device: st
 
 
 def _now(device: str) -> float:
+    """Seconds: of the wall clock on a GPU, of this process' CPU time otherwise, which other jobs on the machine disturb less."""
     if device == "cuda":
         torch.cuda.synchronize()
-    return time.perf_counter()
+        return time.perf_counter()
+    return time.process_time()
 
 
 def main() -> None:
@@ -131,8 +133,12 @@ def main() -> None:
     results = {"machine": machine.facts(), "threads": args.threads}
     if args.device == "cuda":
         results["gpu"] = torch.cuda.get_device_name()
-    results["denoiser"] = denoiser_seconds(MixSTEConfig(), args.windows, args.rounds, args.device, args.bf16)
+    # A step of all eight levels takes minutes on a CPU core; two levels have the same ratio.
+    levels = MixSTEConfig(depth=8 if args.device == "cuda" else 2)
+    results["denoiser"] = denoiser_seconds(MixSTEConfig(), args.windows, args.rounds, args.device, args.bf16, False)
     print(results["denoiser"])
+    results["training"] = denoiser_seconds(levels, args.windows, args.rounds, args.device, args.bf16, True)
+    print(results["training"])
     results["batches"] = batches_per_second(args.clips, args.rounds)
     print(results["batches"])
     if args.json is not None:

@@ -58,7 +58,8 @@ def _own(values: dict[str, Any], path: Path) -> Source:
     checkpoint.load_into(network, values["weights"], path)
     metadata = {
         "kind": "d3dp", "frames": c["frames"], "rate_hz": c["rate_hz"], "timesteps": c["timesteps"], "scale": c["scale"],
-        "unit_m": c["unit_m"], "input": "view", "skeleton_in": "h36m17", "skeleton_out": "h36m17",
+        "unit_m": c["unit_m"], "input": c.get("input", "view"), "skeleton_in": c.get("skeleton_in", "h36m17"),
+        "skeleton_out": c.get("skeleton_out", "h36m17"),
         "sigma": {"a_m": [0.04] * 17, "b": [1.0] * 17, "how": "not calibrated"},
     }  # fmt: skip
     return Source(network.eval(), metadata)
@@ -132,11 +133,14 @@ def main(argv: list[str]) -> int:
     """The command line; returns the exit status."""
     parser = torch_export.arguments("d3dp", "D3DP checkpoint -> ONNX")
     parser.add_argument("--heads", type=int, default=8, help="attention heads of a published checkpoint")
+    parser.add_argument("--skeleton-in", choices=("h36m17", "coco17"), help="joint order of the 2D of a published checkpoint")
     parser.add_argument("--sigma", type=Path, help="JSON of training.d3dp.evaluate: its calibration goes into the metadata")
     options = parser.parse_args(argv)
 
     def job() -> torch_export.Export:
         source = read_checkpoint(options.checkpoint, options.heads)
+        if options.skeleton_in is not None:
+            source.metadata["skeleton_in"] = options.skeleton_in
         if options.sigma is not None:
             source.metadata["sigma"] = sigma_metadata(json.loads(options.sigma.read_text())["sigma"])
         return job_of(source)

@@ -43,6 +43,8 @@ def lift(
     from pose_rt import zoo
     from pose_rt.backends import open_backend
     from pose_rt.config import Settings
+    from pose_rt.core.skeleton import H36M17
+    from pose_rt.errors import UsageError
     from pose_rt.io.keypoints import Given, read_keypoints
     from pose_rt.io.sinks.base import check_output_path
     from pose_rt.stages.lift import Lift
@@ -53,6 +55,9 @@ def lift(
     clip = read_keypoints(source, Given(skeleton, None if size is None else _size(size), fps), person=person, min_score=min_score)
     model = open_backend(Path(lifter) if lifter.endswith(".onnx") else zoo.find(lifter), backend=backend, threads=threads)
     sampler = Lifter(model, hypotheses=hypotheses, steps=steps, flip=flip, seed=seed)
+    if clip.skeleton is not sampler.skeleton_in is not H36M17:
+        have = clip.skeleton.name if clip.skeleton is not None else "unknown"
+        raise UsageError(f"the lifter takes {sampler.skeleton_in.name} keypoints, '{source}' has {have}", "choose another --lifter")
     stage = Lift(sampler, _camera(clip, fov, focal), aggregate=aggregate)
     try:
         arrays = _lift(stage, clip)

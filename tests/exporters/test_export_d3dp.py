@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 torch = pytest.importorskip("torch")
+pytest.importorskip("lightning_fabric")
 onnx = pytest.importorskip("onnx")
 pytest.importorskip("safetensors")
 

@@ -19,6 +19,8 @@ CLAIMED = (
     "d3dp/chunking.npz",
     "d3dp/d3dp_ddim_*.npz",
     "d3dp/d3dp_schedule_*.npz",
+    "d3dp/d3dp_train_*.npz",
+    "d3dp/e2e_main_*.npz",
     "d3dp/jpma_*.npz",
     "d3dp/metrics_*.npz",
     "d3dp/mixste_*.npz",

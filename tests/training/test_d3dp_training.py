@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 torch = pytest.importorskip("torch")
+pytest.importorskip("lightning_fabric")
 
 from pose_rt.core.skeleton import H36M17, mirror_points  # noqa: E402
 from pose_rt.diffusion.schedule import cosine_schedule  # noqa: E402
