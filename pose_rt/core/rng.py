@@ -14,7 +14,7 @@ _MASK = np.uint64(0xFFFFFFFF)
 _SHIFT = np.uint64(32)
 
 # One stream an independent use, so that two uses of one (seed, frame, track) never share numbers.
-STREAM_GUMBEL, STREAM_KERNEL, STREAM_LIFT, STREAM_FORECAST_GUMBEL, STREAM_FORECAST_EPS = range(5)
+STREAM_GUMBEL, STREAM_KERNEL, STREAM_LIFT, STREAM_FORECAST_GUMBEL, STREAM_FORECAST_EPS, STREAM_PRIOR = range(6)
 
 
 def philox4x32(counter: np.ndarray, key: tuple[int, int]) -> np.ndarray:

@@ -29,8 +29,11 @@ class Sde(Protocol):
         prior_std: standard deviation of the noise that stands for the state at T.
     """
 
-    steps: int
-    horizon: float
+    @property
+    def steps(self) -> int: ...
+
+    @property
+    def horizon(self) -> float: ...
 
     @property
     def eps(self) -> float: ...

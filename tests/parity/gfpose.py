@@ -1,23 +1,28 @@
-"""GFPose vectors: diffusion tables, network, losses, training steps and every sampler and task."""
+"""GFPose vectors: data, metrics, diffusion tables, network, losses, training steps and every sampler and task."""
 
 from __future__ import annotations
 
+import re
 import zlib
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
+from pose_rt.core.skeleton import H36M17
 from pose_rt.diffusion.sde import Flow, Sde, SubVpSde, VeSde, VpSde, reverse, reverse_discretised
 from pose_rt.diffusion.sde_samplers import Known, predictor_corrector, prior, time_grid
 from pose_rt.models.gfpose import ScoreNetwork, positional_embedding, score_function
 from tests.parity.check import Check
 from training.common.ema import Ema
+from training.gfpose import h36m
+from training.gfpose.metrics import hypothesis_errors, image_to_camera, over_actions, procrustes, spread_xyz
 from training.gfpose.objective import score_matching_loss
 from training.gfpose.tasks import start_and_mask
-from training.gfpose.train import make_optimizer, optimizer_step
+from training.gfpose.trainer import make_optimizer, optimizer_step
 
 SDES: dict[str, type[VpSde | SubVpSde | VeSde]] = {"vp": VpSde, "subvp": SubVpSde, "ve": VeSde}
 
@@ -206,7 +211,8 @@ def _sample(path: Path) -> list[Check]:
         missing = v.arrays["noise__randj"].tolist()
     noisy = v.input("denoise_x") if cfg["task"] == "den" else None
     start, condition, mask = start_and_mask(cfg["task"], v.input("cond"), prior(sde, v.noise("prior")), missing=missing, noisy=noisy)
-    tape, trajectory = Tape(v), []
+    tape = Tape(v)
+    trajectory: list[torch.Tensor] = []
     result = predictor_corrector(
         sde,
         score_function(network, sde, condition, mask),
@@ -224,7 +230,78 @@ def _sample(path: Path) -> list[Check]:
     return [v.check("trajs", torch.stack(trajectory)), v.check("result", result)]
 
 
+def _split(v: Vectors) -> h36m.Split:
+    a = {key[4:]: value for key, value in v.arrays.items() if key.startswith("in__")}
+    three_d = h36m.normalise(a["joint_3d_image"])
+    return h36m.Split(
+        three_d[..., :2], three_d, a["joint_3d_image"], a["joint_3d_camera"], a["box"], a["camera"], a["root_depth"], a["action"]
+    )
+
+
+def _data(path: Path) -> list[Check]:
+    v = Vectors(path)
+    split = _split(v)
+    detected = h36m.normalise(v.arrays["in__dt2d"])
+    thinned = replace(split, two_d=detected[:: v.cfg["sample"]], three_d=split.three_d[:: v.cfg["sample"]], repeat=3)
+    last = thinned.pairs(np.array([len(thinned) - 1]))
+    # The recorded run shows 3D to half of the items; the draws of an item follow each other.
+    u = v.arrays["noise__item_u"].reshape(-1, 3)
+    condition, target = replace(split, two_d=detected).pairs(v.arrays["in__idx"], u, condition_3d=0.5, mirror=True, reference=True)
+    pixels = h36m.denormalise(split.three_d[:4])
+    point = v.arrays["in__joint_3d_camera"][0]
+    camera = v.arrays["in__cam_R"], v.arrays["in__cam_T"]
+    checks = [
+        v.check("gt2d_db2d", split.two_d),
+        v.check("gt2d_db3d", split.three_d),
+        v.check("dt2d_db2d", thinned.two_d),
+        v.check("dt2d_len", len(thinned)),
+        v.check("dt2d_item_last2d", last[0][0]),
+        v.check("dt2d_item_last3d", last[1][0]),
+        v.check("dt2d_conf_db2d", np.concatenate([detected, v.arrays["in__dt_conf"].astype(np.float32)], -1)),
+        v.check("train_flip_cond_2d", condition),
+        v.check("train_flip_cond_3d", target),
+        v.check("denorm", pixels),
+        v.check("norm", h36m.normalise(pixels)),
+        v.check("noisy_gauss", h36m.with_noise(pixels, "gaussian", v.cfg["std"], v.arrays["noise__gauss"])),
+        v.check("noisy_unif", h36m.with_noise(pixels, "uniform", v.cfg["std"], v.arrays["noise__unif"])),
+        v.check("flip", h36m.mirrored_pair(v.arrays["in__flipdata"])),
+        v.check("unflip", h36m.unmirrored_mean(v.arrays["in__unflip"])),
+        v.check("w2c", h36m.world_to_camera(point, *camera)),
+        v.check("c2w", h36m.camera_to_world(point, *camera)),
+        v.check("skeleton", H36M17.edges),
+    ]
+    for key in v.arrays:
+        if found := re.fullmatch(r"out__(evalsampler_n(\d+)_r(\d+)of(\d+))", key):
+            checks.append(v.check(found[1], list(h36m.rank_slice(int(found[2]), int(found[3]), int(found[4])))))
+    return checks
+
+
+def _metrics(path: Path) -> list[Check]:
+    v = Vectors(path)
+    split, preds = _split(v), v.arrays["in__preds"]
+    camera = image_to_camera(preds, split.box, split.camera, split.root_depth_mm)
+    errors = {p: hypothesis_errors(camera, split.camera_mm, protocol=p, reference=True) for p in (1, 2)}
+    first = [procrustes(t, p[0]).aligned for t, p in zip(split.camera_mm, camera, strict=True)]
+    checks = [
+        v.check("pred_cam", camera),
+        v.check("diversity_std_xyz", spread_xyz(camera)),
+        v.check("aligned_first", first),
+    ]
+    for p, error in errors.items():
+        checks.append(v.check(f"min_err_p{p}", error.min(1)))
+        checks.append(v.check(f"p{p}_multi", over_actions(error.min(1), split.action, reference=True)))
+        checks.append(v.check(f"p{p}_single", over_actions(error[:, 0], split.action, reference=True)))
+    for mirror in ("best", "noreflect"):
+        for scale in ("scale", "noscale"):
+            got = procrustes(split.camera_mm[0], camera[0, 0], scaling=scale == "scale", reflection=mirror == "best")
+            names = dict(zip("dZRst", got, strict=True))
+            checks += [v.check(f"procrustes_{mirror}_{scale}_{key}", value) for key, value in names.items()]
+    return checks
+
+
 HANDLERS: list[tuple[str, Callable[[Path], list[Check]]]] = [
+    ("gfmas/gfpose_data.npz", _data),
+    ("gfmas/gfpose_metrics.npz", _metrics),
     ("gfmas/gfpose_sde.npz", _sde),
     ("gfmas/gfpose_time_embedding.npz", _embedding),
     ("gfmas/gfpose_forward_*.npz", _forward),

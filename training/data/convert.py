@@ -19,7 +19,7 @@ from rich.progress import Progress
 
 from pose_rt.errors import InputError, PoseRtError, UsageError
 
-from . import forecasting
+from . import forecasting, single_poses
 from .store import sha256_file, write_store
 from .unpickle import object_arrays
 
@@ -52,7 +52,7 @@ def convert(path: Path) -> Path:
         arrays = _3dhp_train(object_arrays(path, ("data",))["data"], path)
     elif path.name == "data_test_3dhp_ori.npz":
         arrays = _3dhp_test(object_arrays(path, ("data",))["data"], path)
-    elif (read := forecasting.reader(path)) is not None:
+    elif (read := forecasting.reader(path) or single_poses.reader(path)) is not None:
         arrays = read(path)
     else:
         raise UsageError(f"{path}: no published file of that name is known", f"wanted one of {', '.join(PATTERNS)}")
@@ -61,7 +61,10 @@ def convert(path: Path) -> Path:
     return folder
 
 
-PATTERNS = ("data_3d_h36m.npz", "data_2d_h36m_*.npz", "data_train_3dhp_ori.npz", "data_test_3dhp_ori.npz", *forecasting.PATTERNS)
+PATTERNS = (
+    "data_3d_h36m.npz", "data_2d_h36m_*.npz", "data_train_3dhp_ori.npz", "data_test_3dhp_ori.npz", *forecasting.PATTERNS,
+    *single_poses.PATTERNS,
+)  # fmt: skip
 
 
 def _array(value: Any, shape: tuple[int | None, ...], what: str) -> np.ndarray:

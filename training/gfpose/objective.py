@@ -5,14 +5,14 @@ from __future__ import annotations
 from torch import Tensor
 
 from pose_rt.diffusion.sde import Sde, rows
-from pose_rt.models.gfpose.network import Bernoulli, ScoreNetwork
+from pose_rt.models.gfpose import Bernoulli, Preconditioned, ScoreNetwork
 
 TRAIN_EPS = 1e-5
 """Smallest time trained on: at 0 the standard deviation is 0 and the score infinite."""
 
 
 def score_matching_loss(
-    network: ScoreNetwork,
+    network: ScoreNetwork | Preconditioned,
     sde: Sde,
     x0: Tensor,
     condition: Tensor,
@@ -22,6 +22,7 @@ def score_matching_loss(
     hide: Bernoulli | None = None,
     mean_over_joints: bool = False,
     likelihood_weighting: bool = False,
+    weight_by: Preconditioned | None = None,
 ) -> Tensor:
     """Half the squared error of the predicted noise, summed over a pose, averaged over the batch: ``1/2 sum (std score + z)^2``.
 
@@ -32,6 +33,7 @@ def score_matching_loss(
         u: (B,) uniform in [0, 1), the time.
         z: (B, 17, 3) standard normal.
         mean_over_joints: the mean over the 51 values in place of half their sum.
+        weight_by: weight each time so that the network's own answer has the same weight at all of them.
         likelihood_weighting: weight ``g(t)^2`` on the score instead of ``std^2`` (a bound on the likelihood).
     """
     t = u * (sde.horizon - TRAIN_EPS) + TRAIN_EPS
@@ -44,4 +46,6 @@ def score_matching_loss(
     else:
         squared, weight = (score * rows(std, x0) + z) ** 2, 1.0
     per_pose = squared.flatten(1).mean(1) if mean_over_joints else 0.5 * squared.flatten(1).sum(1)
+    if weight_by is not None:
+        weight = weight_by.weight(t)
     return (per_pose * weight).mean()

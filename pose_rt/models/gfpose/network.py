@@ -181,7 +181,7 @@ class ScoreNetwork(nn.Module):
         return residual * (1.0 - pose)[:, None, None] * (1.0 - in_hidden_part)[..., None] * (1.0 - joint)
 
 
-def score_function(network: ScoreNetwork, sde: Sde, condition: Tensor, mask: Tensor | None = None) -> Callable[[Tensor, Tensor], Tensor]:
+def score_function(network: nn.Module, sde: Sde, condition: Tensor, mask: Tensor | None = None) -> Callable[[Tensor, Tensor], Tensor]:
     """``score(x, t)`` for the samplers, with the condition and its mask bound."""
 
     def score(x: Tensor, t: Tensor) -> Tensor:

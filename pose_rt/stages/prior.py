@@ -1,0 +1,217 @@
+"""The pose prior at run time: a GFPose score network behind a backend, sampled by the exact flow in a few steps of NumPy.
+
+Poses go in and come out as metres relative to the root in camera axes. Inside they are turned so that the camera looks straight at
+the root, and are seen in perspective where the root's place is known (`pose_rt.core.image_space`), as in training.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+
+from pose_rt.backends import Backend
+from pose_rt.core.image_space import from_image_space, to_image_space
+from pose_rt.core.rng import STREAM_PRIOR, normal
+from pose_rt.core.skeleton import H36M17
+from pose_rt.core.viewpoint import look_at_rotation
+from pose_rt.diffusion.sde import Sde, SubVpSde, VeSde, VpSde
+from pose_rt.diffusion.sde_samplers import Score, flow_solver, mean_and_std
+from pose_rt.errors import InputError, ModelError, UsageError
+
+SDES: dict[str, type[VpSde | SubVpSde | VeSde]] = {"subvp": SubVpSde, "vp": VpSde, "ve": VeSde}
+START, WARM_START = 0.9, 0.6
+"""Times at which sampling starts: from pure noise (beyond, noise outweighs every pose), and from an earlier sample (0.2 m of noise)."""
+MAX_ROWS = 512
+"""Poses in one run of the network."""
+_JOINTS = H36M17.num_joints
+
+
+class Prior:
+    """Samples poses given what is known of them.
+
+    Args:
+        backend: runs the score network: ``x``, ``label``, ``condition``, ``mask`` -> ``noise``.
+        hypotheses: samples for each pose.
+        steps: score evaluations for each.
+        seed: of the noise, which a track keeps: a hypothesis is one motion and not a new draw a frame.
+
+    Raises:
+        ModelError: the model is no score network, or of another joint set.
+        UsageError: no hypothesis, or no step.
+    """
+
+    def __init__(self, backend: Backend, *, hypotheses: int = 8, steps: int = 8, seed: int = 0) -> None:
+        meta = backend.metadata
+        if meta.get("kind") != "gfpose":
+            cure = "export one with: python -m exporters gfpose --checkpoint FILE --out FILE.onnx"
+            raise ModelError(f"{backend.name} is not a pose prior (kind {meta.get('kind')!r})", cure)
+        if meta["skeleton"] != H36M17.name:
+            raise ModelError(f"{backend.name} is of the skeleton {meta['skeleton']}, wanted {H36M17.name}")
+        for name, value in (("hypotheses", hypotheses), ("steps", steps)):
+            if value < 1:
+                raise UsageError(f"{name} is {value}, wanted at least 1")
+        self.hypotheses, self.steps = hypotheses, steps
+        self._backend, self._seed = backend, seed
+        self._scale = np.float32(meta["data_scale"])
+        self._sde: Sde = SDES[meta["sde"]]()
+        self._sigma: dict[str, Any] | None = meta.get("sigma")
+        self._noise = lru_cache(maxsize=64)(self._draw)
+
+    def complete(
+        self,
+        poses_m: np.ndarray,
+        known: np.ndarray,
+        tracks: Sequence[int],
+        root_m: np.ndarray | None = None,
+        previous_m: np.ndarray | None = None,
+    ) -> np.ndarray:
+        """Samples of whole poses given some of their joints.
+
+        Known joints are put in their place in every estimate of the clean pose (imputation), and are the network's condition.
+
+        Args:
+            poses_m: (B, 17, 3) metres, camera axes; what stands where a joint is not known does not matter, NaN included.
+            known: (B, 17) bool.
+            tracks: (B,) ids, the address of the noise.
+            root_m: (B, 3) place of the root, NaN where unknown; None = nowhere known.
+            previous_m: (B, H, 17, 3) samples of the frame before, NaN where there are none: sampling starts from them, noised up.
+
+        Returns:
+            (B, H, 17, 3) float32 relative to the same origin as `poses_m`; known joints as they came.
+
+        Raises:
+            InputError: a known joint is not finite.
+        """
+        if not np.isfinite(poses_m[known]).all():
+            raise InputError("a joint that is said to be known is not finite", "leave joints that are NaN to be completed")
+        place = _Place(root_m, len(poses_m))
+        given = place.enter(np.where(known[..., None], poses_m, 0.0)) * self._scale
+        mask = np.repeat(known[..., None], 3, -1).astype(np.float32)
+        given = given * mask
+        warm = None
+        if previous_m is not None:
+            has: np.ndarray = np.isfinite(previous_m).all((1, 2, 3))
+            warm = place.enter(np.nan_to_num(previous_m)) * self._scale
+        out = np.empty((len(poses_m), self.hypotheses, _JOINTS, 3), np.float32)
+        noise = np.stack([self._noise(track) for track in tracks]) if len(poses_m) else out.copy()
+        for from_before in (True, False):
+            rows = np.flatnonzero(has if from_before else ~has) if warm is not None else np.arange(0 if from_before else len(out))
+            for part in np.array_split(rows, max(1, -(-len(rows) * self.hypotheses // MAX_ROWS))):
+                if len(part):
+                    start = None if not from_before or warm is None else warm[part]
+                    out[part] = self._sample(noise[part], given[part], mask[part], start)
+        leave = place.leave(out / self._scale)
+        return np.where(known[:, None, :, None], poses_m[:, None], leave).astype(np.float32)
+
+    def generate(self, count: int) -> np.ndarray:
+        """(count, 17, 3) poses out of nothing, metres relative to the root, camera axes."""
+        if count < 1:
+            raise UsageError(f"got {count} poses, wanted at least 1")
+        nothing = np.zeros((1, _JOINTS, 3), np.float32)
+        drawn = normal((count, 1, _JOINTS, 3), seed=self._seed, stream=STREAM_PRIOR)
+        parts = [
+            self._sample(part, np.repeat(nothing, len(part), 0), np.repeat(nothing, len(part), 0), None)
+            for part in np.array_split(drawn, -(-count // MAX_ROWS))
+        ]
+        poses = np.concatenate(parts)[:, 0] / self._scale
+        return poses - poses[:, :1]
+
+    def denoise(self, poses_m: np.ndarray, noise_m: float, root_m: np.ndarray | None = None) -> np.ndarray:
+        """The likeliest clean poses behind noisy ones: the flow, run from the time at which it has as much noise.
+
+        Args:
+            poses_m: (B, 17, 3) metres, camera axes.
+            noise_m: standard deviation of the noise, metres.
+            root_m: (B, 3), NaN where unknown.
+
+        Returns:
+            (B, 17, 3) relative to the root.
+
+        Raises:
+            UsageError: negative noise.
+            InputError: a value that is not finite.
+        """
+        if not (np.isfinite(noise_m) and noise_m >= 0):
+            raise UsageError(f"the noise is {noise_m}, wanted 0 or more")
+        if not np.isfinite(poses_m).all():
+            raise InputError("a pose has joints that are not finite", "fill them first: pose-rt complete")
+        if noise_m == 0:
+            return poses_m - poses_m[:, :1]
+        place = _Place(root_m, len(poses_m))
+        time = self._time_of(noise_m * float(self._scale))
+        a, _ = mean_and_std(self._sde, time)
+        x = place.enter(poses_m) * self._scale
+        nothing = np.zeros_like(x)
+        clean = [
+            flow_solver(self._sde, self._score(nothing[rows], nothing[rows]), x[rows] * np.float32(a), self.steps, start_time=time)
+            for rows in (slice(i, i + MAX_ROWS) for i in range(0, len(x), MAX_ROWS))
+        ]
+        out = place.leave(np.concatenate(clean) / self._scale if clean else x)
+        return (out - out[:, :1]).astype(np.float32)
+
+    def sigma(self, spread_m: np.ndarray) -> np.ndarray:
+        """Spread of the hypotheses (..., 17) -> standard deviation of a coordinate, metres: ``sqrt(a^2 + (b spread)^2)``, as calibrated."""
+        if self._sigma is None:
+            return spread_m
+        a, b = (np.asarray(self._sigma[name], np.float32) for name in ("a_m", "b"))
+        return np.sqrt(a**2 + (b * spread_m) ** 2).astype(np.float32)
+
+    def close(self) -> None:
+        self._backend.close()
+
+    def _sample(self, noise: np.ndarray, given: np.ndarray, mask: np.ndarray, before: np.ndarray | None) -> np.ndarray:
+        """Noise (B, H, 17, 3) -> samples like it, network units; `before` (B, H, 17, 3) is where sampling starts, noised up."""
+        shape = noise.shape
+        given, mask = (np.repeat(part, shape[1], 0) for part in (given, mask))
+        x, time = noise.reshape(-1, *shape[2:]), START
+        if before is not None:
+            time = WARM_START
+            a, s = mean_and_std(self._sde, time)
+            x = np.float32(a) * before.reshape(x.shape) + np.float32(s) * x
+        return flow_solver(self._sde, self._score(given, mask), x, self.steps, start_time=time).reshape(shape)
+
+    def _score(self, given: np.ndarray, mask: np.ndarray) -> Score:
+        """The network's score with known coordinates replaced by what is known of them: ``score = (a x0 - x) / s^2``."""
+
+        def score(x: np.ndarray, t: np.ndarray) -> np.ndarray:
+            x = x.astype(np.float32, copy=False)
+            feeds = {"x": x, "label": self._sde.label(t).astype(np.float32), "condition": given, "mask": mask}
+            learned = self._sde.score(self._backend.run(feeds)["noise"], t)
+            a, s = mean_and_std(self._sde, float(t[0]))
+            result: np.ndarray = np.where(mask > 0, (np.float32(a) * given - x) / np.float32(s * s), learned)
+            return result
+
+        return score
+
+    def _time_of(self, noise: float) -> float:
+        """The time at which the process has that much noise for one unit of signal."""
+        times = np.linspace(self._sde.eps, self._sde.horizon, 2000)
+        ratio = [s / a for a, s in (mean_and_std(self._sde, float(t)) for t in times)]
+        return float(np.interp(noise, ratio, times))
+
+    def _draw(self, track: int) -> np.ndarray:
+        return normal((self.hypotheses, _JOINTS, 3), seed=self._seed, track=track, stream=STREAM_PRIOR)
+
+
+class _Place:
+    """Camera axes <-> the prior's space, for poses (B, ..., 17, 3) with roots (B, 3)."""
+
+    def __init__(self, root_m: np.ndarray | None, count: int) -> None:
+        root = np.full((count, 3), np.nan, np.float32) if root_m is None else root_m
+        known: np.ndarray = np.isfinite(root).all(-1) & (np.nan_to_num(root)[:, 2] > 0)
+        ahead = np.where(known[:, None], np.nan_to_num(root), [0.0, 0.0, 1.0])
+        self._rotation = look_at_rotation(ahead).astype(np.float32)
+        self._depth = np.where(known, np.linalg.norm(ahead, axis=-1), np.inf).astype(np.float32)
+
+    def enter(self, poses: np.ndarray) -> np.ndarray:
+        turned = np.einsum("b...k,bik->b...i", poses.astype(np.float32), self._rotation)
+        return to_image_space(turned, self._like(turned))
+
+    def leave(self, poses: np.ndarray) -> np.ndarray:
+        return np.einsum("b...i,bik->b...k", from_image_space(poses, self._like(poses)), self._rotation)
+
+    def _like(self, poses: np.ndarray) -> np.ndarray:
+        return np.broadcast_to(self._depth.reshape(-1, *([1] * (poses.ndim - 3))), poses.shape[:-2])
