@@ -41,7 +41,14 @@ class DeviceSampler:
         self._step_dtype = next(np.dtype(t.dtype) for t in backend.inputs if t.name == "step")
         self._stream: int = getattr(backend, "stream", 0)
 
-    def __call__(self, xy: np.ndarray, noise_init: np.ndarray, noise_steps: Sequence[np.ndarray], start: int | None = None) -> np.ndarray:
+    def __call__(
+        self,
+        xy: np.ndarray,
+        noise_init: np.ndarray,
+        noise_steps: Sequence[np.ndarray],
+        start: int | None = None,
+        shown: np.ndarray | None = None,
+    ) -> np.ndarray:
         """Denoise.
 
         Args:
@@ -49,6 +56,7 @@ class DeviceSampler:
             noise_init: (N, F, J, 3), what the first step starts from.
             noise_steps: K - 1 arrays like it.
             start: diffusion step of `noise_init`; None = the last, pure noise.
+            shown: what the network is shown in the first step in place of `noise_init` (hypotheses that share its answer there).
 
         Returns:
             (N, F, J, 3) float32, the last clean prediction.
@@ -57,20 +65,23 @@ class DeviceSampler:
             ModelError: it is not finite.
         """
         clean = np.empty(noise_init.shape, np.float32)
+        shown = noise_init if shown is None else shown
         halves = 1 if self._mirror is None else 2
         rows = max(getattr(self._backend, "max_batch", ROWS) // halves, 1)
         for first in range(0, len(xy), rows):
             part = slice(first, first + rows)
-            clean[part] = self._sample(xy[part], noise_init[part], [noise[part] for noise in noise_steps], start)
+            clean[part] = self._sample(xy[part], noise_init[part], [noise[part] for noise in noise_steps], start, shown[part])
         check_finite(self._backend.name, {"clean": clean})
         return clean
 
-    def _sample(self, xy: np.ndarray, noise_init: np.ndarray, noise_steps: Sequence[np.ndarray], start: int | None) -> np.ndarray:
+    def _sample(
+        self, xy: np.ndarray, noise_init: np.ndarray, noise_steps: Sequence[np.ndarray], start: int | None, shown: np.ndarray
+    ) -> np.ndarray:
         if hasattr(self._backend, "activate"):
             self._backend.activate()  # the GPU on which the copies are made
         y = np.ascontiguousarray(noise_init, np.float32)
         condition, state = self._send(self._with_mirrored(xy)), self._send(y)
-        network = self._send(self._with_mirrored(network_input(y, self._scale)))
+        network = self._send(self._with_mirrored(network_input(shown.astype(np.float32), self._scale)))
         noises = [self._send(np.ascontiguousarray(noise, np.float32)) for noise in noise_steps]
         times = ddim_times(self._schedule.timesteps, self._steps, start)
         runs = condition.shape[0]

@@ -21,6 +21,8 @@ MS = 1_000_000
 class EchoLifter:
     """Stands in for the network only: hypothesis h of a joint is its pixel position in thousandths, h metres deep."""
 
+    skeleton_in = H36M17
+
     def __init__(self, frames: int = 9, step_ns: int = 80 * MS, hypotheses: int = 3) -> None:
         self.frames, self.step_ns, self.hypotheses = frames, step_ns, hypotheses
         self.windows = 0
