@@ -1,5 +1,5 @@
 // Every op of pose_rt as a struct of pointers and sizes. Arrays are dense and row-major; shapes and units stand in the comments.
-// The definition of each op is pose_rt/ops/reference*.py. Arguments are checked by bindings.cpp, never here.
+// The definition of each op is pose_rt/ops/reference*.py. Arguments are checked by bindings_*.cpp, never here.
 #pragma once
 
 #include <cstddef>
@@ -131,9 +131,9 @@ struct DecodeDetections {
   std::int64_t n;
   float threshold;
   double iou;
-  std::int64_t input_size;
-  float* out;        // up to n rows of 12: corners, then four keypoints
-  float* out_score;  // up to n
+  std::int64_t input_size, limit;
+  float* out;        // up to `limit` rows of 12, the best: corners, then four keypoints
+  float* out_score;  // up to `limit`
 };
 
 // One One-Euro step; the state arrays change in place.

@@ -41,6 +41,19 @@ def _into(out: np.ndarray | None, result: np.ndarray) -> np.ndarray:
     return out
 
 
+def _into_all(out: tuple[np.ndarray, ...] | None, results: tuple[np.ndarray, ...], names: str) -> tuple[np.ndarray, ...]:
+    """`results`, or `out` with the results in it; `names` for the error."""
+    if out is None:
+        return results
+    if not isinstance(out, tuple) or len(out) != len(results):
+        came = f"{len(out)} arrays" if isinstance(out, tuple) else type(out).__name__
+        raise ValueError(f"out: got {came}, wanted a tuple ({names})")
+    for i, (target, result) in enumerate(zip(out, results, strict=True)):
+        checks.output(f"out[{i}]", target, result.shape, result.dtype)
+        target[...] = result
+    return out
+
+
 def gumbel_softmax(
     logits: Array,
     samples: int,
@@ -89,12 +102,15 @@ def sample_coordinates(
     track: int = 0,
     window: tuple[Array, int] | None = None,
     noise: tuple[Array, Array] | None = None,
+    out: tuple[Array, Array, Array, Array] | None = None,
     stream: int = 0,
 ) -> tuple[Array, Array, Array, Array]:
     """Relaxed draws, mean, covariance and second-mode flag of (J, H, W) heatmaps, in cells. See `reference.sample_coordinates`."""
     native = core()
     if native is not None:
-        return native.sample_coordinates(heatmap, samples, basis, temperature, noise_scale, seed, frame, track, window, noise, stream)
+        return native.sample_coordinates(
+            heatmap, samples, basis, temperature, noise_scale, seed, frame, track, window, noise, out, stream
+        )  # fmt: skip
     checks.array("heatmap", heatmap, ("J", None, None), finite=True)
     joints, h, w = heatmap.shape
     checks.count("heatmap height", h, 1)
@@ -112,10 +128,12 @@ def sample_coordinates(
     if noise is not None:
         checks.noise("noise gumbel", noise[0], (joints, samples, h * w))
         checks.array("noise kernel", noise[1], (joints, samples, w + h), finite=True)
-    return reference.sample_coordinates(
+    results = reference.sample_coordinates(
         heatmap, samples, basis=basis, temperature=temperature, noise_scale=noise_scale, seed=seed, frame=frame, track=track,
         window=window, noise=noise,
     )  # fmt: skip
+    points, mean, covariance, second = _into_all(out, results, "samples, mean, covariance, second")
+    return points, mean, covariance, second
 
 
 def refine_heatmaps(
@@ -126,13 +144,14 @@ def refine_heatmaps(
     mode: str = "sampling_argmax",
     kernel: int = 9,
     threshold: float | None = None,
+    out: tuple[Array, Array, Array] | None = None,
     stream: int = 0,
 ) -> tuple[Array, Array, Array]:
     """Regressed points moved to the expectation of their heatmaps: points (P, J, 2), spread (P, J), second (P, J, 2), all in [0, 1]
     of the crop. See `reference.refine_heatmaps`."""
     native = core()
     if native is not None:
-        return native.refine_heatmaps(logits, points, window, mode, kernel, threshold, stream)
+        return native.refine_heatmaps(logits, points, window, mode, kernel, threshold, out, stream)
     sizes: dict[str, int] = {}
     checks.array("logits", logits, ("P", "J", None, None), sizes=sizes, finite=True)
     checks.count("logits height", logits.shape[2], 1)
@@ -143,7 +162,9 @@ def refine_heatmaps(
     checks.odd("kernel", kernel)
     if threshold is not None:
         checks.within("threshold", threshold, 0, 1)
-    return reference.refine_heatmaps(logits, points, window=window, mode=mode, kernel=kernel, threshold=threshold)
+    results = reference.refine_heatmaps(logits, points, window=window, mode=mode, kernel=kernel, threshold=threshold)
+    refined, spread, second = _into_all(out, results, "points, spread, second")
+    return refined, spread, second
 
 
 def gumbel_weights(n: int, draws: int, m: int, *, temperature: float, seed: int = 0, frame: int = 0, track: int = 0) -> np.ndarray:
@@ -235,15 +256,11 @@ def aggregate(
         checks.array("weights", weights, ("P", "H"), sizes=sizes, finite=True)
         if (weights < 0).any() or (weights.sum(1) <= 0).any():
             raise ValueError("weights: got a negative weight or a row of zeros, wanted weights >= 0 with a positive sum in each row")
-    joints, sigma, chosen = reference.aggregate(
+    results = reference.aggregate(
         hypotheses, mode=mode, target_xy=target_xy, root=root, camera=camera, weights=weights, distortion=distortion, clamp=clamp
     )
-    if out is None:
-        return joints, sigma, chosen
-    for name, target, result in zip(("out[0]", "out[1]", "out[2]"), out, (joints, sigma, chosen), strict=True):
-        checks.output(name, target, result.shape, result.dtype)
-        target[...] = result
-    return out
+    joints, sigma, chosen = _into_all(out, results, "joints, sigma, chosen")
+    return joints, sigma, chosen
 
 
 def ddim_step(
@@ -260,8 +277,8 @@ def ddim_step(
     results = reference.ddim_step(
         noisy, prediction, noise, alpha=alpha, alpha_next=alpha_next, sigma=sigma, c=c, scale=scale, mirror=mirror
     )  # fmt: skip
-    first, second = (None, None) if out is None else out
-    return _into(first, results[0]), _into(second, results[1])
+    following, network = _into_all(out, results, "next, network")
+    return following, network
 
 
 def _channels(name: str, value: float | np.ndarray) -> np.ndarray:
@@ -308,15 +325,19 @@ def crop_warp(
 
 
 def decode_detections(
-    boxes: Array, scores: Array, *, threshold: float = 0.5, iou: float = 0.3, anchors: Array | None = None, input_size: int = 224
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    boxes: Array, scores: Array, *, threshold: float = 0.5, iou: float = 0.3, anchors: Array | None = None, input_size: int = 224,
+    out: tuple[np.ndarray, np.ndarray, np.ndarray] | None = None,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:  # fmt: skip
     """Raw detector output (N, 12), (N,) to boxes (n, 4) left, top, right, bottom, keypoints (n, 4, 2), score (n,), in [0, 1] of the
-    network's input, best first. Host only. See `reference.decode_detections`."""
+    network's input, best first. Host only. See `reference.decode_detections`.
+
+    `out` is room for the C best: (C, 4), (C, 4, 2), (C,); what returns are views of its first n rows.
+    """
     if anchors is None:
         anchors = blazepose_anchors()
     native = core()
     if native is not None:
-        return native.decode_detections(boxes, scores, threshold, iou, anchors, input_size)
+        return native.decode_detections(boxes, scores, threshold, iou, anchors, input_size, out)
     sizes: dict[str, int] = {}
     checks.array("boxes", boxes, ("N", 12), sizes=sizes, finite=True)
     checks.array("scores", scores, ("N",), sizes=sizes, finite=True)
@@ -324,7 +345,13 @@ def decode_detections(
     checks.within("threshold", threshold, 0, 1)
     checks.within("iou", iou, 0, 1)
     checks.count("input_size", input_size, 1)
-    return reference.decode_detections(boxes, scores, threshold=threshold, iou=iou, anchors=anchors, input_size=input_size)
+    results = reference.decode_detections(boxes, scores, threshold=threshold, iou=iou, anchors=anchors, input_size=input_size)
+    if out is None:
+        return results
+    checks.detections(out)
+    n = min(len(out[2]), len(results[2]))
+    corners, keypoints, score = _into_all(tuple(a[:n] for a in out), tuple(a[:n] for a in results), "boxes, keypoints, score")
+    return corners, keypoints, score
 
 
 def one_euro(
@@ -336,25 +363,27 @@ def one_euro(
     beta: float,
     d_cutoff: float = 1.0,
     value_scale: float | np.ndarray = 1.0,
+    out: np.ndarray | None = None,
 ) -> np.ndarray:
     """One One-Euro step on (P, N) values at `t` seconds (one number or (P,)); `state` changes in place, NaN in gives NaN out and
-    forgets that element. Host only. See `reference.one_euro`."""
-    rows = len(x) if isinstance(x, np.ndarray) and x.ndim else 0
-    times = np.full(rows, float(t)) if isinstance(t, (int, float)) else t
-    scales = np.full(rows, float(value_scale)) if isinstance(value_scale, (int, float)) else value_scale
+    forgets that element. `out` may be `x`. Host only. See `reference.one_euro`."""
     native = core()
     if native is not None:
         return native.one_euro(
-            x, state.previous, state.filtered, state.derivative, state.seconds, times, min_cutoff, beta, d_cutoff, scales
-        )
+            x, state.previous, state.filtered, state.derivative, state.seconds, t, min_cutoff, beta, d_cutoff, value_scale, out
+        )  # fmt: skip
     sizes: dict[str, int] = {}
     checks.array("x", x, ("P", "N"), sizes=sizes)
     for name in ("previous", "filtered", "derivative"):
         checks.array(f"state.{name}", getattr(state, name), ("P", "N"), np.float64, sizes)
     checks.array("state.seconds", state.seconds, ("P",), np.float64, sizes)
+    times = np.full(len(x), float(t)) if isinstance(t, (int, float)) else t
+    scales = np.full(len(x), float(value_scale)) if isinstance(value_scale, (int, float)) else value_scale
     checks.array("t", times, ("P",), np.float64, sizes, finite=True)
     checks.array("value_scale", scales, ("P",), np.float64, sizes, finite=True)
     checks.positive("min_cutoff", min_cutoff)
     checks.positive("d_cutoff", d_cutoff)
     checks.within("beta", beta, 0, 1e9)
-    return reference.one_euro(x, state, times, min_cutoff=min_cutoff, beta=beta, d_cutoff=d_cutoff, value_scale=scales)
+    if out is not None:
+        checks.output("out", out, x.shape)  # before the state moves on
+    return _into(out, reference.one_euro(x, state, times, min_cutoff=min_cutoff, beta=beta, d_cutoff=d_cutoff, value_scale=scales))

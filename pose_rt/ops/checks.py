@@ -114,3 +114,14 @@ def ddim_step(noisy: Any, prediction: Any, noise: Any, coefficients: Sequence[fl
     positive("scale", scale)
     if noise is None and sigma != 0:
         raise ValueError(f"noise: got None with sigma {sigma}, wanted an array; only sigma 0 needs none")
+
+
+def detections(out: Any) -> None:
+    """The `out=` of `pose_rt.ops.decode_detections`: room for C detections."""
+    if not isinstance(out, tuple) or len(out) != 3:
+        came = f"{len(out)} arrays" if isinstance(out, tuple) else type(out).__name__
+        raise ValueError(f"out: got {came}, wanted a tuple (boxes, keypoints, score)")
+    array("out[2]", out[2], ("C",))
+    room = len(out[2])
+    for i, shape in enumerate(((room, 4), (room, 4, 2), (room,))):
+        output(f"out[{i}]", out[i], shape)

@@ -183,14 +183,14 @@ class Lift:
         return replace(packet, pose=pose, spans=(*packet.spans, Span(self.name, start, time.monotonic_ns())))
 
     def _smooth_root(self, root: np.ndarray, segments: list[Segment], time_ns: int) -> np.ndarray:
-        out = np.empty_like(root)
+        out = np.empty(root.shape, np.float32)
         for person, segment in enumerate(segments):
             known, state = self._root_state.get(segment.track, (None, None))
             if known is not segment or state is None:
                 state = ops.OneEuroState.empty(1, 3)
                 self._root_state[segment.track] = (segment, state)
             row = np.ascontiguousarray(root[person : person + 1])
-            out[person] = ops.one_euro(row, state, time_ns / 1e9, min_cutoff=ROOT_MIN_CUTOFF_HZ, beta=ROOT_BETA)[0]
+            ops.one_euro(row, state, time_ns / 1e9, min_cutoff=ROOT_MIN_CUTOFF_HZ, beta=ROOT_BETA, out=out[person : person + 1])
         return out
 
 

@@ -42,12 +42,11 @@ class Smooth3D:
             raise ValueError("smooth3d: the packet has no pose; run the lift stage first")
         now = packet.frame.media_ns
         self._states = {track: (last, state) for track, (last, state) in self._states.items() if 0 <= now - last <= MAX_GAP_NS}
-        joints = np.empty_like(pose.joints_m)
+        joints = np.empty(pose.joints_m.shape, np.float32)
         for person, track in enumerate(pose.track.tolist()):
             _, state = self._states.get(track, (now, None))
             state = ops.OneEuroState.empty(1, joints[person].size) if state is None else state
             self._states[track] = (now, state)
             row = np.ascontiguousarray(pose.joints_m[person].reshape(1, -1))
-            filtered = ops.one_euro(row, state, now / 1e9, min_cutoff=self.min_cutoff_hz, beta=self.beta)
-            joints[person] = filtered.reshape(joints[person].shape)
+            ops.one_euro(row, state, now / 1e9, min_cutoff=self.min_cutoff_hz, beta=self.beta, out=joints[person].reshape(1, -1))
         return finish(packet, self.name, start, pose=replace(pose, joints_m=joints))
