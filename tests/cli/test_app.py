@@ -27,7 +27,7 @@ def test_misuse_exits_2_with_a_pointer_to_the_help(args: list[str], capsys: pyte
 
 
 def test_models_lists_every_entry_with_its_licences(capsys: pytest.CaptureFixture[str]) -> None:
-    assert app.run(["models"]) == 0
+    assert app.run(["models", "--details"]) == 0
     text = capsys.readouterr().out
     for entry in zoo.entries():
         assert entry.name in text and entry.licence in text and entry.data_licence in text
