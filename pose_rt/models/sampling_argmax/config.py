@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 BASES = ("uniform", "triangular", "gaussian")
+NORMS = ("sampling", "softmax", "soft-argmax", "heatmap")
 INITIAL_TEMPERATURE = 2.0
 _FLOOR = 0.5
 
@@ -28,7 +29,9 @@ class HeadConfig:
         grid: cells of a joint's heatmap, (H, W) or (D, H, W).
         basis: kernel on every cell, one of `BASES`.
         samples: S, draws a joint and training step; not used by the softmax norm.
-        norm: "sampling" draws S relaxed cells with Gumbel noise; "softmax" takes softmax(logits) and has no sample axis.
+        norm: "sampling" draws S relaxed cells with Gumbel noise; "softmax" takes softmax(logits) and has no sample axis, with the noise
+            of the basis. Baselines: "soft-argmax" trains the mean without any noise, "heatmap" trains the map itself (Gaussian targets)
+            and reads off its highest cell.
         sign_gradient: the product of weight and location has the gradient of `SignGradientProduct` (the 2D pose model only).
         anneal: the temperature follows the epoch; otherwise it stays at 2.
 
@@ -52,8 +55,15 @@ class HeadConfig:
                 raise ValueError(f"{name}: got {getattr(self, name)}, wanted at least 1")
         if self.basis not in BASES:
             raise ValueError(f"basis: got {self.basis!r}, wanted one of {', '.join(BASES)}")
-        if self.norm not in ("sampling", "softmax"):
-            raise ValueError(f"norm: got {self.norm!r}, wanted sampling or softmax")
+        if self.norm not in NORMS:
+            raise ValueError(f"norm: got {self.norm!r}, wanted one of {', '.join(NORMS)}")
+        if self.norm == "heatmap" and len(self.grid) != 2:
+            raise ValueError(f"norm: heatmap needs a flat grid, got {self.grid}")
+
+    @property
+    def noisy(self) -> bool:
+        """Whether training draws random numbers."""
+        return self.norm in ("sampling", "softmax")
 
 
 PUBLISHED = {

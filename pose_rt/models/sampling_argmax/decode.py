@@ -150,3 +150,17 @@ def argmax_decode(heatmaps: Tensor, box: Tensor) -> tuple[Tensor, Tensor, Tensor
 
     cells = torch.cat([x, y], -1).to(heatmaps.dtype)
     return _to_box(cells + torch.cat([step(1), step(width)], -1), box, (width, height)), best, cells
+
+
+def decode_peaks(heatmaps: Tensor) -> Decoded:
+    """`argmax_decode` in the form of `decode`, for maps (B, K, H, W) that were trained on Gaussian targets.
+
+    Marginals are those of the positive part of a map, divided by its sum (uniform where there is none); the score is the maximum.
+    """
+    height, width = heatmaps.shape[2:]
+    frame = torch.tensor([[0.0, 0.0, float(width), float(height)]], device=heatmaps.device).expand(len(heatmaps), 4)
+    cells, maxima, _ = argmax_decode(heatmaps, frame)
+    positive = heatmaps.clamp_min(0)
+    total = positive.sum((2, 3), keepdim=True)
+    p = torch.where(total > 0, positive / total.clamp_min(1e-12), 1.0 / (height * width))
+    return Decoded(normalise(cells, (height, width)), maxima, axis_marginals(p, 2))

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from .config import BASES, INITIAL_TEMPERATURE, HeadConfig, temperature_2d, temperature_3d
-from .decode import Decoded, axis_marginals, decode, normalise
+from .decode import Decoded, axis_marginals, decode, decode_peaks, normalise
 from .noise import Noise, random_noise
 
 
@@ -22,6 +22,18 @@ class Sampled(NamedTuple):
 
     pred_jts: Tensor
     weights: tuple[Tensor, ...]
+
+
+class Heat(NamedTuple):
+    """What the "heatmap" norm trains.
+
+    Attributes:
+        pred_jts: (B, K, 2) of the highest cells, without a gradient.
+        logits: (B, K, H, W), for `heatmap_mse`.
+    """
+
+    pred_jts: Tensor
+    logits: Tensor
 
 
 class SignGradientProduct(torch.autograd.Function):
@@ -129,7 +141,7 @@ class SamplingArgmax(nn.Module):
         self.config = config
         self.temperature = INITIAL_TEMPERATURE
 
-    def forward(self, logits: Tensor, noise: Noise | None = None, *, epoch: int | None = None) -> Sampled | Decoded:
+    def forward(self, logits: Tensor, noise: Noise | None = None, *, epoch: int | None = None) -> Sampled | Decoded | Heat:
         """Samples (training) or soft-argmax (evaluation) of a final layer's output.
 
         Args:
@@ -148,6 +160,10 @@ class SamplingArgmax(nn.Module):
             )
         heatmaps = logits.reshape(len(logits), config.joints, *config.grid)
         if not self.training:
+            return decode_peaks(heatmaps) if config.norm == "heatmap" else decode(heatmaps)
+        if config.norm == "heatmap":
+            return Heat(decode_peaks(heatmaps.detach()).pred_jts, heatmaps)
+        if config.norm == "soft-argmax":
             return decode(heatmaps)
         if config.anneal and epoch is None:
             raise ValueError("epoch: got None, wanted the epoch's number, since the configuration anneals the temperature")

@@ -1,0 +1,1 @@
+"""Sampling-argmax: train and evaluate networks that localise keypoints."""
