@@ -128,11 +128,12 @@ def run(json_path: Path | None = None, *, runs: int = 100, models: Sequence[str]
         "not_measured": absent,
     }
     if json_path is not None:
-        _write(json_path, report)
+        write(json_path, report)
     return report
 
 
-def _write(path: Path, report: dict[str, Any]) -> None:
+def write(path: Path, report: dict[str, Any]) -> None:
+    """Write a report; it appears whole or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.NamedTemporaryFile("w", dir=path.parent, prefix=f".{path.name}.", delete=False, encoding="utf-8") as file:
         json.dump(report, file, indent=1)

@@ -73,10 +73,22 @@ def latency(
 @app.command("backends")
 def backends(
     json: _Json = None,
-    runs: Annotated[int, typer.Option(min=1, help="Timed runs of each candidate.")] = 100,
+    runs: Annotated[int | None, typer.Option(min=1, help="Timed runs of each candidate.  [default: 100; 5 with --published]")] = None,
     model: Annotated[list[str] | None, typer.Option(help="Only this model; may be given again.")] = None,
+    published: Annotated[
+        bool,
+        typer.Option("--published", help="Instead: D3DP at the published size (random weights) against the plain torch formula."),
+    ] = False,
+    frames: Annotated[int, typer.Option(min=1, help="With --published: frames of a window; fewer, and it is quicker.")] = 243,
+    depth: Annotated[int, typer.Option(min=1, help="With --published: levels of the network.")] = 8,
+    threads: Annotated[int, typer.Option(min=1, help="With --published: threads on the CPU.")] = 1,
 ) -> None:
     """Every bundled model on every runtime that is here, fp32 and fp16, one and four at a time, in turns."""
+    if published:
+        from pose_rt.bench import bench_published
+
+        bench_published.run(json, size=bench_published.Size(frames=frames, depth=depth), runs=runs or 5, threads=threads)
+        return
     from pose_rt.bench import bench_backends
 
-    bench_backends.run(json, runs=runs, models=model or bench_backends.MODELS)
+    bench_backends.run(json, runs=runs or 100, models=model or bench_backends.MODELS)
