@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import zlib
 from collections.abc import Callable
 from itertools import pairwise
@@ -15,7 +16,7 @@ from torch import Tensor, nn
 from pose_rt.core.skeleton import H36M17
 from pose_rt.diffusion.ddim import Predict, ddim_coefficients, ddim_sample, ddim_times, flip_average
 from pose_rt.diffusion.schedule import cosine_schedule
-from pose_rt.models.d3dp import MixSTE, MixSTEConfig
+from pose_rt.models.d3dp import D3DP, MixSTE, MixSTEConfig
 from pose_rt.models.layers.transformer import DropPath
 from tests.parity.check import Check, compare, load
 from training.d3dp.objective import corrupt, mean_joint_distance
@@ -207,9 +208,24 @@ def _parameters(network: MixSTE, z: dict[str, np.ndarray], start: str, lr: float
     return checks
 
 
+def _names(path: Path) -> list[Check]:
+    """Names, shapes and types of a published checkpoint, its sizes told by the shapes."""
+    listed = json.loads(path.read_text())
+    theirs = {key: (tuple(shape), dtype) for key, (shape, dtype) in listed["state_dict"].items()}
+    _, frames, width = theirs[_PREFIX + "Temporal_pos_embed"][0]
+    depth = 1 + max(int(key.split(".")[2]) for key in theirs if key.startswith(_PREFIX + "STEblocks."))
+    with torch.device("meta"):
+        state = D3DP(MixSTEConfig(frames, width, depth)).state_dict()
+    ours = {key: (tuple(value.shape), str(value.dtype).removeprefix("torch.")) for key, value in state.items()}
+    different = {key for key in ours.keys() | theirs.keys() if ours.get(key) != theirs.get(key)}
+    parameters = sum(value.numel() for key, value in state.items() if key.startswith(_PREFIX))
+    return [Check("keys that differ", float(len(different)), 0.0), compare("parameters", parameters, listed["parameters"])]
+
+
 HANDLERS: list[tuple[str, Callable[[Path], list[Check]]]] = [
     ("d3dp/d3dp_schedule*.npz", _schedule),
     ("d3dp/mixste_*.npz", _mixste),
     ("d3dp/d3dp_ddim_*.npz", _ddim),
     ("d3dp/d3dp_train_*.npz", _train),
+    ("d3dp/statedict_d3dp_*.json", _names),
 ]
