@@ -120,14 +120,14 @@ class MDM(nn.Module):
 
     def _encoder(self, x: Tensor, embedding: Tensor, lengths: Tensor) -> Tensor:
         sequence = self.sequence_pos_encoder(torch.cat([embedding, self.input_process(x)]))
-        hidden: Tensor = self.seqTransEncoder(sequence, src_key_padding_mask=padding_mask(lengths + 1, len(sequence)))
+        hidden: Tensor = self.seqTransEncoder(sequence, src_key_padding_mask=padding_mask(lengths + 1, sequence.shape[0]))
         return hidden[1:]
 
     def _decoder(self, x: Tensor, embedding: Tensor, lengths: Tensor) -> Tensor:
         token = int(self.config.emb_trans_dec)
         frames = self.input_process(x)
         sequence = self.sequence_pos_encoder(torch.cat([embedding, frames]) if token else frames)
-        mask = padding_mask(lengths + token, len(sequence)) if self.config.mask_padding else None
+        mask = padding_mask(lengths + token, sequence.shape[0]) if self.config.mask_padding else None
         hidden: Tensor = self.seqTransDecoder(sequence, embedding, tgt_key_padding_mask=mask)
         return hidden[token:]
 
@@ -136,10 +136,10 @@ class MDM(nn.Module):
         return hidden
 
     def _condition(self, condition: Tensor | None, uncond: bool, keep: Tensor | None, x: Tensor) -> Tensor:
-        """(1, B, D), zeros without a condition."""
+        """(1, B, D), or a zero without a condition."""
         c = self.config
         if c.cond == "no_cond":
-            return x.new_zeros(1, len(x), c.latent_dim)
+            return x.new_zeros(1, 1, 1)
         if condition is None:
             raise ValueError(f"condition: got none, wanted what a network conditioned on {c.cond} needs")
         embedded: Tensor = self.embed_text(condition) if c.cond == "text" else self.embed_action(condition)
