@@ -24,7 +24,7 @@ def run_info(info: SourceInfo, settings: Settings, pipeline: Pipeline) -> RunInf
     """The header of the data files."""
     from dataclasses import asdict
 
-    from pose_rt.core.skeleton import BLAZEPOSE33, H36M17
+    from pose_rt.core.skeleton import H36M17
     from pose_rt.io.sinks.jsonl import RunInfo
 
     return RunInfo(
@@ -32,7 +32,7 @@ def run_info(info: SourceInfo, settings: Settings, pipeline: Pipeline) -> RunInf
         fps=info.fps,
         width=info.width,
         height=info.height,
-        skeleton2d=BLAZEPOSE33,
+        skeleton2d=pipeline.skeleton2d,
         skeleton3d=H36M17 if settings.lift else None,
         camera=asdict(pipeline.camera) if settings.lift else None,
         models={stage: {"name": entry.name, "sha256": entry.sha256} for stage, entry in pipeline.models.items()},
@@ -87,6 +87,11 @@ def distinct(outputs: Sequence[Path | None]) -> list[Path]:
     if len({path.resolve() for path in paths}) != len(paths):
         raise UsageError("two outputs have the same name", "give each its own file")
     return paths
+
+
+def repair_notes(repairs: int) -> list[str]:
+    """What the summary says of exchanged sides that were put right; nothing if there were none."""
+    return [f"left and right of legs or arms were put right {repairs} {'time' if repairs == 1 else 'times'}"] if repairs else []
 
 
 def closing_lines(notes: Sequence[str], outputs: Sequence[Path]) -> None:

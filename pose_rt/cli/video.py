@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from .options import DataOptions, ModelOptions, StyleOptions, grouped
-from .outputs import closing_lines, data_sinks, distinct, rerun_sink, run_info
+from .outputs import closing_lines, data_sinks, distinct, repair_notes, rerun_sink, run_info
 
 if TYPE_CHECKING:
     from pose_rt.stream.runner import RunReport
@@ -70,7 +70,7 @@ def video(
         report = run(frames, pipeline, sinks)
     if not quiet:
         _summary(report, counter)
-        closing_lines([*frames.notes, *notes], outputs)
+        closing_lines([*frames.notes, *notes, *repair_notes(pipeline.repairs)], outputs)
     return 130 if report.interrupted else 0
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from .options import DataOptions, ModelOptions, StyleOptions, grouped
-from .outputs import closing_lines, data_sinks, distinct, run_info
+from .outputs import closing_lines, data_sinks, distinct, repair_notes, run_info
 
 if TYPE_CHECKING:
     from pose_rt.stream.protocols import Sink
@@ -84,5 +84,5 @@ def webcam(
     if not quiet:
         print_report(report)
         others = [path for path in outputs if path != record]
-        closing_lines([*frames.notes, *recorder.notes], [*recorder.files, *others])
+        closing_lines([*frames.notes, *recorder.notes, *repair_notes(pipeline.repairs)], [*recorder.files, *others])
     return 130 if report.interrupted else 0

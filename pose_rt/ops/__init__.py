@@ -33,27 +33,6 @@ def to_device(array: np.ndarray, *, stream: int = 0) -> Array:
     return native.to_device(array, stream)
 
 
-def _into(out: np.ndarray | None, result: np.ndarray) -> np.ndarray:
-    if out is None:
-        return result
-    checks.output("out", out, result.shape)
-    out[...] = result
-    return out
-
-
-def _into_all(out: tuple[np.ndarray, ...] | None, results: tuple[np.ndarray, ...], names: str) -> tuple[np.ndarray, ...]:
-    """`results`, or `out` with the results in it; `names` for the error."""
-    if out is None:
-        return results
-    if not isinstance(out, tuple) or len(out) != len(results):
-        came = f"{len(out)} arrays" if isinstance(out, tuple) else type(out).__name__
-        raise ValueError(f"out: got {came}, wanted a tuple ({names})")
-    for i, (target, result) in enumerate(zip(out, results, strict=True)):
-        checks.output(f"out[{i}]", target, result.shape, result.dtype)
-        target[...] = result
-    return out
-
-
 def gumbel_softmax(
     logits: Array,
     samples: int,
@@ -87,7 +66,7 @@ def gumbel_softmax(
         logits, samples, temperature=temperature, noise_scale=noise_scale, hard=hard, seed=seed, frame=frame, track=track,
         stream=rng_stream, gumbel=gumbel,
     )  # fmt: skip
-    return _into(out, result)
+    return checks.into(out, result)
 
 
 def sample_coordinates(
@@ -132,7 +111,7 @@ def sample_coordinates(
         heatmap, samples, basis=basis, temperature=temperature, noise_scale=noise_scale, seed=seed, frame=frame, track=track,
         window=window, noise=noise,
     )  # fmt: skip
-    points, mean, covariance, second = _into_all(out, results, "samples, mean, covariance, second")
+    points, mean, covariance, second = checks.into_all(out, results, "samples, mean, covariance, second")
     return points, mean, covariance, second
 
 
@@ -163,7 +142,7 @@ def refine_heatmaps(
     if threshold is not None:
         checks.within("threshold", threshold, 0, 1)
     results = reference.refine_heatmaps(logits, points, window=window, mode=mode, kernel=kernel, threshold=threshold)
-    refined, spread, second = _into_all(out, results, "points, spread, second")
+    refined, spread, second = checks.into_all(out, results, "points, spread, second")
     return refined, spread, second
 
 
@@ -204,7 +183,7 @@ def blend_bases(
         checks.count("M (axis 1 of bases)", bases.shape[1], 1)
         checks.draws(bases.shape[0] * draws * bases.shape[1])
     result = reference.blend_bases(bases, weights, draws=draws, temperature=temperature, seed=seed, frame=frame, track=track)
-    return _into(out, result)
+    return checks.into(out, result)
 
 
 def project(
@@ -218,7 +197,7 @@ def project(
     if not isinstance(points, np.ndarray) or points.ndim == 0:
         checks.array("points", points, ("...", 3))
     checks.array("points", points, (*(None for _ in points.shape[:-1]), 3))
-    return _into(out, reference.project(points, camera, distortion=distortion, clamp=clamp))
+    return checks.into(out, reference.project(points, camera, distortion=distortion, clamp=clamp))
 
 
 def aggregate(
@@ -259,7 +238,7 @@ def aggregate(
     results = reference.aggregate(
         hypotheses, mode=mode, target_xy=target_xy, root=root, camera=camera, weights=weights, distortion=distortion, clamp=clamp
     )
-    joints, sigma, chosen = _into_all(out, results, "joints, sigma, chosen")
+    joints, sigma, chosen = checks.into_all(out, results, "joints, sigma, chosen")
     return joints, sigma, chosen
 
 
@@ -277,16 +256,8 @@ def ddim_step(
     results = reference.ddim_step(
         noisy, prediction, noise, alpha=alpha, alpha_next=alpha_next, sigma=sigma, c=c, scale=scale, mirror=mirror
     )  # fmt: skip
-    following, network = _into_all(out, results, "next, network")
+    following, network = checks.into_all(out, results, "next, network")
     return following, network
-
-
-def _channels(name: str, value: float | np.ndarray) -> np.ndarray:
-    """One number or (3,) -> (3,) float32."""
-    numbers = np.asarray(value, np.float32)
-    if numbers.shape not in ((), (3,)) or not np.isfinite(numbers).all():
-        raise ValueError(f"{name}: got {value!r}, wanted one finite number or three")
-    return np.ascontiguousarray(np.broadcast_to(numbers, (3,)))
 
 
 def crop_warp(
@@ -305,7 +276,7 @@ def crop_warp(
 ) -> Array:
     """Rotated square crops (P, 4) of an (h, w, 3) uint8 picture as float (P, 3, size, size), value * scale + bias. See
     `reference.crop_warp`."""
-    factors, offsets = _channels("scale", scale), _channels("bias", bias)
+    factors, offsets = checks.channels("scale", scale), checks.channels("bias", bias)
     native = core()
     if native is not None:
         return native.crop_warp(image, roi, size, border, factors, offsets, swap_rgb, quantise, fixed_point, out, stream)
@@ -350,7 +321,7 @@ def decode_detections(
         return results
     checks.detections(out)
     n = min(len(out[2]), len(results[2]))
-    corners, keypoints, score = _into_all(tuple(a[:n] for a in out), tuple(a[:n] for a in results), "boxes, keypoints, score")
+    corners, keypoints, score = checks.into_all(tuple(a[:n] for a in out), tuple(a[:n] for a in results), "boxes, keypoints, score")
     return corners, keypoints, score
 
 
@@ -386,4 +357,4 @@ def one_euro(
     checks.within("beta", beta, 0, 1e9)
     if out is not None:
         checks.output("out", out, x.shape)  # before the state moves on
-    return _into(out, reference.one_euro(x, state, times, min_cutoff=min_cutoff, beta=beta, d_cutoff=d_cutoff, value_scale=scales))
+    return checks.into(out, reference.one_euro(x, state, times, min_cutoff=min_cutoff, beta=beta, d_cutoff=d_cutoff, value_scale=scales))

@@ -125,3 +125,33 @@ def detections(out: Any) -> None:
     room = len(out[2])
     for i, shape in enumerate(((room, 4), (room, 4, 2), (room,))):
         output(f"out[{i}]", out[i], shape)
+
+
+def into(out: np.ndarray | None, result: np.ndarray) -> np.ndarray:
+    """`result`, or `out` with the result in it."""
+    if out is None:
+        return result
+    output("out", out, result.shape)
+    out[...] = result
+    return out
+
+
+def into_all(out: tuple[np.ndarray, ...] | None, results: tuple[np.ndarray, ...], names: str) -> tuple[np.ndarray, ...]:
+    """`results`, or `out` with the results in it; `names` for the error."""
+    if out is None:
+        return results
+    if not isinstance(out, tuple) or len(out) != len(results):
+        came = f"{len(out)} arrays" if isinstance(out, tuple) else type(out).__name__
+        raise ValueError(f"out: got {came}, wanted a tuple ({names})")
+    for i, (target, result) in enumerate(zip(out, results, strict=True)):
+        output(f"out[{i}]", target, result.shape, result.dtype)
+        target[...] = result
+    return out
+
+
+def channels(name: str, value: float | np.ndarray) -> np.ndarray:
+    """One number or (3,) -> (3,) float32."""
+    numbers = np.asarray(value, np.float32)
+    if numbers.shape not in ((), (3,)) or not np.isfinite(numbers).all():
+        raise ValueError(f"{name}: got {value!r}, wanted one finite number or three")
+    return np.ascontiguousarray(np.broadcast_to(numbers, (3,)))

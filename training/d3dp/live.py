@@ -24,17 +24,25 @@ from pose_rt import zoo
 from pose_rt.backends import Backend, open_backend
 from pose_rt.bench import machine
 from pose_rt.core.types import Packet
+from pose_rt.errors import PoseRtError
 from pose_rt.metrics.pose3d import mpjpe, pa_mpjpe
 from pose_rt.stages.lift import Lift
 from pose_rt.stages.lifter import Lifter
 from pose_rt.stages.smooth import Smooth3D
 from pose_rt.stages.swaps import Swaps
 from training.data.detector import DetectorNoise
-from training.data.motion import load_clips
+from training.data.motion import Clips, load_clips
 from training.data.stream import CAMERA, StreamConfig, Track, packets, simulate
 
-WARM_NOISE = (0.9, 0.7, 0.5, 0.3, 0.1)
+WARM_STARTS = (
+    (30.0, 1, 1, (None, 0.9, 0.7, 0.5, 0.3, 0.1)), (30.0, 1, 2, (None, 0.7)), (30.0, 3, 1, (None, 0.7)), (30.0, 3, 2, (None, 0.7)),
+    (30.0, 5, 1, (None,)), (30.0, 5, 2, (None,)), (50.0, 1, 1, (None, 0.7, 0.3)),
+)  # fmt: skip
+"""Frames a second, H, K and the shares of noise; None = without a warm start."""
 LOOKAHEADS = (0, 3, 9, 13)
+RATES = ((60.0, 0.0), (30.0, 0.0), (24.0, 0.0), (15.0, 0.0), (10.0, 0.0), (30.0, 0.2), (30.0, 0.5))
+"""Frames a second and the share of them that is dropped."""
+SWAP_SHARES = (0.0, 0.045, 0.3)
 ONE_EURO = ((1.0, 3.0), (2.0, 3.0), (2.0, 6.0), (3.0, 6.0), (3.0, 12.0))
 
 
@@ -119,10 +127,18 @@ def repair_row(tracks: list[Track]) -> dict[str, float]:
     }
 
 
-def measure(data: Path, seconds: float, seed: int, split: str = "test") -> dict[str, Any]:
+def some_of(clips: Clips, count: int | None) -> Clips:
+    """`count` clips, evenly spread over the set; None = all."""
+    total = len(clips.length)
+    if count is None or count >= total:
+        return clips
+    rows = np.linspace(0, total - 1, count).round().astype(np.int64)
+    return replace(clips, start=clips.start[rows], length=clips.length[rows], action=clips.action[rows], name=clips.name[rows])
+
+
+def measure(clips: Clips, seconds: float, seed: int) -> dict[str, Any]:
     """All tables."""
     backend = open_backend(zoo.find("lifter_s"))
-    clips = load_clips(data, split)
 
     def stream(rate_hz: float, **changes: Any) -> list[Track]:
         return simulate(clips, replace(StreamConfig(rate_hz=rate_hz, seconds=seconds), **changes), seed)
@@ -137,13 +153,10 @@ def measure(data: Path, seconds: float, seed: int, split: str = "test") -> dict[
     def warm_job(tracks: list[Track], rate: float, h: int, k: int, warm: float | None) -> Callable[[], dict[str, Any]]:
         return lambda: row(lifted(tracks, backend, hypotheses=h, steps=k, warm=warm), tracks, rate)
 
-    for rate, tracks, h, k, levels in (
-        (30.0, at30, 1, 1, (None, *WARM_NOISE)), (30.0, at30, 1, 2, (None, 0.7)), (30.0, at30, 3, 1, (None, 0.7)),
-        (30.0, at30, 3, 2, (None, 0.7)), (30.0, at30, 5, 1, (None,)), (30.0, at30, 5, 2, (None,)),
-        (50.0, at50, 1, 1, (None, 0.7, 0.3)),
-    ):  # fmt: skip
+    for rate, h, k, levels in WARM_STARTS:
         for warm in levels:
-            add("warm_start", {"rate_hz": rate, "H": h, "K": k, "noise": warm}, warm_job(tracks, rate, h, k, warm))
+            job = warm_job(at30 if rate == 30 else at50, rate, h, k, warm)
+            add("warm_start", {"rate_hz": rate, "H": h, "K": k, "noise": warm}, job)
 
     def lookahead_job(frames: int) -> Callable[[], dict[str, Any]]:
         return lambda: row(lifted(at30, backend, lookahead=frames, hypotheses=1, steps=1), at30, 30)
@@ -159,7 +172,7 @@ def measure(data: Path, seconds: float, seed: int, split: str = "test") -> dict[
 
         return job
 
-    for rate, drop in ((60.0, 0.0), (30.0, 0.0), (24.0, 0.0), (15.0, 0.0), (10.0, 0.0), (30.0, 0.2), (30.0, 0.5)):
+    for rate, drop in RATES:
         add("rates", {"rate_hz": rate, "drop": drop}, rate_job(rate, drop))
 
     def swap_job(share: float, repair: bool) -> Callable[[], dict[str, Any]]:
@@ -172,7 +185,7 @@ def measure(data: Path, seconds: float, seed: int, split: str = "test") -> dict[
 
         return job
 
-    for share in (0.0, 0.045, 0.3):
+    for share in SWAP_SHARES:
         for repair in (False, True):
             add("swaps", {"swap": share, "repair": repair}, swap_job(share, repair))
 
@@ -195,12 +208,19 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--json", type=Path)
     parser.add_argument("--seconds", type=float, default=3.0, help="Of each clip.")
+    parser.add_argument("--clips", type=int, help="This many clips, evenly spread over the set; default all.")
     parser.add_argument("--seed", type=int, default=2026)
     args = parser.parse_args(arguments)
+    if not args.seconds > 0 or (args.clips is not None and args.clips < 1):
+        parser.error(f"got {args.seconds} seconds of {args.clips} clips, wanted more than 0 of at least 1")
     started = time.monotonic()
-    tables = measure(args.data, args.seconds, args.seed)
+    try:
+        clips = some_of(load_clips(args.data, "test"), args.clips)
+    except PoseRtError as error:
+        parser.exit(error.exit_code, f"{error}\n")
+    tables = measure(clips, args.seconds, args.seed)
     results = {
-        "machine": machine.facts(), "seconds_of_a_clip": args.seconds, "seed": args.seed, **tables,
+        "machine": machine.facts(), "clips": len(clips.length), "seconds_of_a_clip": args.seconds, "seed": args.seed, **tables,
         "seconds": round(time.monotonic() - started, 1),
     }  # fmt: skip
     if args.json is not None:
