@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 import numpy as np
 
@@ -16,7 +17,7 @@ def _skeleton(name: str, joints: str, chains: tuple[str, ...]) -> Skeleton:
     edges: list[tuple[int, int]] = []
     for chain in chains:
         steps = [index[joint] for joint in chain.split()]
-        edges += [pair for pair in zip(steps[:-1], steps[1:], strict=True) if pair not in edges]
+        edges += [pair for pair in pairwise(steps) if pair not in edges]
     left = tuple(i for i, joint in enumerate(names) if joint.startswith("left_"))
     right = tuple(index["right_" + names[i].removeprefix("left_")] for i in left)
     return Skeleton(name, names, tuple(edges), left, right)

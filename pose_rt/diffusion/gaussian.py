@@ -73,11 +73,11 @@ def space_steps(steps: int, spacing: str) -> list[int]:
         size = steps // len(counts) + (i < steps % len(counts))
         if not 1 <= count <= size:
             raise ValueError(f"spacing: {spacing}: got {count} of a part of {size} steps")
-        stride = (size - 1) / (count - 1) if count > 1 else 1.0
+        gap = (size - 1) / (count - 1) if count > 1 else 1.0
         place = 0.0
         for _ in range(count):  # a running sum, as published: products of the stride round differently at halves
             kept.append(start + round(place))
-            place += stride
+            place += gap
         start += size
     return sorted(set(kept))
 

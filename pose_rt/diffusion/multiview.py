@@ -116,13 +116,14 @@ def triangulate(
     flat = views.rotation[:, :, :2].astype(np.float64)
     weight = np.ones(len(views)) if weights is None else weights.astype(np.float64)
     points = seen.transpose(0, 1, 4, 2, 3).astype(np.float64)
+    motion: np.ndarray
     outer = flat @ flat.swapaxes(-1, -2)
     motion = np.zeros((*points.shape[1:-1], 3)) if start is None else start.astype(np.float64)
     for _ in range(rounds):
         m = views.magnification(motion)[..., 0] * 1.0
         left = np.einsum("v,v...,vij->...ij", weight, m * m, outer)
         right = np.einsum("v,v...,vij,v...j->...i", weight, m, flat, points)
-        moved = np.linalg.solve(left, right[..., None])[..., 0]
+        moved: np.ndarray = np.linalg.solve(left, right[..., None])[..., 0]
         # No point leaves the space in front of all cameras while the others settle.
         reach = np.linalg.norm(moved, axis=-1, keepdims=True)
         moved *= np.minimum(1.0, 0.8 * views.distance / np.maximum(reach, 1e-9))

@@ -13,7 +13,7 @@ import numpy as np
 
 from pose_rt.core.motion_sets import MOTION_SETS, MotionSet
 from pose_rt.diffusion.gaussian import Tables, make_tables
-from pose_rt.diffusion.mas import PUBLISHED, Scene, SeededDraws, Settings, generate2d, generate3d
+from pose_rt.diffusion.mas import PUBLISHED, Method, Scene, SeededDraws, Settings, generate2d, generate3d
 from pose_rt.diffusion.multiview import circle
 from pose_rt.errors import ModelError, UsageError
 
@@ -58,7 +58,9 @@ class MotionModel:
     def __init__(self, network: Network) -> None:
         about = network.metadata
         if about.get("kind") != "mas" or about.get("dataset") not in MOTION_SETS:
-            raise ModelError(f"{network.name} is not a 2D motion model (kind {about.get('kind')!r})", "export one with: python -m exporters mas")
+            raise ModelError(
+                f"{network.name} is not a 2D motion model (kind {about.get('kind')!r})", "export one with: python -m exporters mas"
+            )
         self._network = network
         self.spec = MOTION_SETS[about["dataset"]]
         self.longest: int = about["longest"]
@@ -86,7 +88,9 @@ class MotionModel:
         count = round(seconds * self.spec.fps)
         if not 2 <= count <= self.longest:
             longest = self.longest / self.spec.fps
-            raise UsageError(f"--motion-length is {seconds:g} s, wanted {2 / self.spec.fps:g} to {longest:g}, which the model was trained for")
+            raise UsageError(
+                f"--motion-length is {seconds:g} s, wanted {2 / self.spec.fps:g} to {longest:g}, which the model was trained for"
+            )
         return count
 
     def denoiser(self, lengths: np.ndarray, batch: int = 64) -> Callable[[np.ndarray, int], np.ndarray]:
@@ -98,13 +102,15 @@ class MotionModel:
             for start in range(0, len(x), batch):
                 part = slice(start, start + batch)
                 rows = np.ascontiguousarray(x[part], np.float32)
-                feeds = {"x": rows, "t": np.full(len(rows), t, np.int64), "lengths": repeated[part]}
+                feeds: dict[str, np.ndarray] = {"x": rows, "t": np.full(len(rows), t, np.int64), "lengths": repeated[part]}
                 parts.append(self._network.run(feeds)["prediction"].copy())
             return np.concatenate(parts)
 
         return denoise
 
-    def motions2d(self, lengths: np.ndarray, seed: int, *, first: int = 0, steps: int | None = None, on_step: OnStep | None = None) -> Motions:
+    def motions2d(
+        self, lengths: np.ndarray, seed: int, *, first: int = 0, steps: int | None = None, on_step: OnStep | None = None
+    ) -> Motions:
         """Sample 2D motions (B, J, 2, T); `first` is the number of the first sample, which decides its random numbers."""
         frames, joints, count = int(lengths.max()), self.spec.joints, len(lengths)
         draws = SeededDraws(seed, range(first, first + count), self.longest, joints, 1)
@@ -126,7 +132,7 @@ class MotionModel:
         first: int = 0,
         views: int = 7,
         steps: int | None = DEFAULT_STEPS,
-        method: str = "mas",
+        method: Method = "mas",
         published: bool = False,
         iterations: int = 1000,
         on_step: OnStep | None = None,
@@ -152,7 +158,11 @@ class MotionModel:
         )  # fmt: skip
         base = PUBLISHED if published else Settings()
         settings = Settings(
-            method, self.mean_type, base.solver, published=base.published, iterations=iterations  # type: ignore[arg-type]
+            method,
+            self.mean_type,
+            base.solver,
+            published=base.published,
+            iterations=iterations,  # type: ignore[arg-type]
         )
         rows = generate3d(scene, settings, draws, on_step)
         return Motions(self.spec.joints_of(rows), lengths, self.spec)

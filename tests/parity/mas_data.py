@@ -64,11 +64,11 @@ def _datasets(path: Path) -> list[Check]:
         v.check("generic_aug_length", len(clip.motion)),
         v.check("generic_aug_mask", clip.mask),
     ]
-    names = [name.removesuffix(".npy") for name in v.arrays["in__names"].tolist()]
+    listed = [name.removesuffix(".npy") for name in v.arrays["in__names"].tolist()]
     for key in v.arrays:
         if key.startswith("out__split_"):
             split, size = key.removeprefix("out__split_").split("_")
-            got = split_names(names, split, random.Random(v.cfg["py_seed"]), None if size == "None" else int(size))
+            got = split_names(listed, split, random.Random(v.cfg["py_seed"]), None if size == "None" else int(size))
             checks.append(v.check(key[5:], got))
     return checks
 

@@ -141,9 +141,7 @@ def open_folder(
     raw = {name: _read(folder, name, spec) for name in names}
     kept = {name: values for name, values in raw.items() if len(values[:: spec.stride]) >= spec.shortest}
     if not kept:
-        raise InputError(
-            f"{folder}: none of the {len(raw)} clips of the {split} split has {spec.shortest} frames", "make longer clips"
-        )
+        raise InputError(f"{folder}: none of the {len(raw)} clips of the {split} split has {spec.shortest} frames", "make longer clips")
     normaliser = _normaliser(folder, list(kept.values()), spec)
     clips = [to_clip(values, spec, normaliser, name, _captions(folder, name) if spec.texts else ()) for name, values in kept.items()]
     return FolderSource(spec, clips, normaliser, spec.augmentations if augmentations is None else augmentations)

@@ -1,7 +1,8 @@
 """Train a 2D motion model: ``python -m training.mas.train --dataset D --datapath DIR --save_dir OUT``.
 
 Flags and defaults are the published ones; ours, all off by default, are --minutes, --cosine, --ema and --velocity. Files in the
-folder: ``args.json``, ``checkpoint_<step>.pt`` ({model, optimizer, step} and, with --ema, the averaged weights), ``latest.pt``, ``log.csv``.
+folder: ``args.json``, ``checkpoint_<step>.pt`` ({model, optimizer, step} and, with --ema, the averaged weights), ``latest.pt``,
+``log.csv``.
 """
 
 from __future__ import annotations
@@ -132,9 +133,9 @@ def _step(state: State, options: argparse.Namespace, source: Source, tables: Any
     t = torch.from_numpy(rng.integers(0, len(tables), len(clean)))
     noise = torch.from_numpy(rng.standard_normal(clean.shape, np.float32))
     state.optimizer.zero_grad()
-    loss = diffusion_loss(
-        state.network, tables, clean, torch.from_numpy(batch.lengths), mask, t, noise, mean_type=options.model_mean_type, velocity=options.velocity,
-    )  # fmt: skip
+    lengths = torch.from_numpy(batch.lengths)
+    options_of = {"mean_type": options.model_mean_type, "velocity": options.velocity}
+    loss = diffusion_loss(state.network, tables, clean, lengths, mask, t, noise, **options_of)
     loss.backward()
     state.optimizer.step()
     if state.ema is not None:
