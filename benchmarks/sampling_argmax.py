@@ -148,7 +148,8 @@ def average(runs: list[dict[str, Any]]) -> dict[str, Any]:
         for i in range(len(first["calibration"]["bins"]))
     ]
     return {
-        "error_px": errors, "pck_0.2": float(np.mean([r["pck_0.2"] for r in runs])), "seconds": float(np.mean([r["seconds"] for r in runs])),
+        "error_px": errors, "pck_0.2": float(np.mean([r["pck_0.2"] for r in runs])),
+        "seconds": float(np.mean([r["seconds"] for r in runs])),
         "calibration": {**calibration, "bins": bins},
     }  # fmt: skip
 

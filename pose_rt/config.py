@@ -18,7 +18,7 @@ class Settings:
     """What the pipeline does and how. Times in seconds, angles in degrees, lengths in pixels of the input.
 
     Attributes:
-        model: landmark model of the zoo: lite, full, heavy, or the name of an added one.
+        model: 2D model: lite, full, heavy, the name of an added one, or the path of an ONNX file.
         refine: decoding of the heatmaps.
         smooth: One-Euro filter on the 2D keypoints.
         repair_swaps: put right left and right where the 2D detector exchanges them for a while; not yet better on real clips
@@ -35,6 +35,9 @@ class Settings:
         warm_start: with look-ahead, denoise each window from the one before; no steadier with the bundled lifter, and a little less
             accurate (docs/live_quality.md).
         smooth_3d: One-Euro filter on the 3D joints: steadier, a little late.
+        complete: joints that the camera did not see are filled in from the prior.
+        prior: name of the prior in the zoo.
+        completions, complete_budget_ms: its samples a pose; its time for a live frame (with `lookahead`; in files it takes what it takes).
         forecast: futures on.
         forecaster: name of the forecaster in the zoo.
         futures, horizon_s, forecast_every_s: how many, how far, how often.
@@ -58,6 +61,10 @@ class Settings:
     lookahead: int | None = None
     warm_start: bool = False
     smooth_3d: bool = False
+    complete: bool = False
+    prior: str = "prior_s"
+    completions: int = 8
+    complete_budget_ms: float = 8.0
     forecast: bool = True
     forecaster: str = "forecaster_s"
     futures: int = 10
@@ -78,7 +85,7 @@ class Settings:
         for name, low, high in (
             ("max_people", 1, 64), ("hypotheses", 1, 300), ("steps", 1, 100), ("futures", 1, 1000), ("threads", 1, 256),
             ("conf", 0, 1), ("seed", 0, 2**64 - 1), ("lookahead", 0, 1000), ("fov_deg", 1, 179), ("horizon_s", 0.02, 10.0),
-            ("forecast_every_s", 0, 60), ("focal_px", 1, 1e6),
+            ("forecast_every_s", 0, 60), ("focal_px", 1, 1e6), ("completions", 1, 300), ("complete_budget_ms", 0.5, 1000),
         ):  # fmt: skip
             value = getattr(self, name)
             if value is not None and not low <= value <= high:

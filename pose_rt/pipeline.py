@@ -12,17 +12,22 @@ from . import zoo
 from .backends import Backend, open_backend
 from .config import Settings
 from .core.camera import Camera
+from .core.skeleton import BLAZEPOSE33, TO_H36M17, Skeleton
 from .core.types import Frame, Packet
+from .errors import UsageError
 from .stages.base import Stage
+from .stages.complete import Complete
 from .stages.detect import Detect
 from .stages.forecast import Forecaster
+from .stages.heatmap_model import HeatmapPose2D
 from .stages.identity import Tracker
 from .stages.lift import Lift
 from .stages.lifter import Lifter
-from .stages.pose2d import Pose2D
+from .stages.pose2d import Pose2D, open_pose2d
+from .stages.prior import Prior
 from .stages.refine import Refine
 from .stages.smooth import Smooth3D
-from .stages.swaps import Swaps
+from .stages.swaps import SWAPPABLE, Swaps
 from .stages.track import Track
 
 
@@ -33,6 +38,24 @@ def camera_for(settings: Settings, width: int, height: int) -> Camera:
     if settings.fov_deg is not None:
         return Camera.from_fov(width, height, settings.fov_deg)
     return Camera.default(width, height)
+
+
+def skeleton_of(pose2d: Pose2D | HeatmapPose2D, settings: Settings) -> Skeleton:
+    """The joints that a 2D stage gives.
+
+    Raises:
+        UsageError: they cannot be lifted, repaired or refined as the settings want.
+    """
+    if isinstance(pose2d, Pose2D):
+        return BLAZEPOSE33
+    skeleton = pose2d.model.skeleton
+    if settings.refine == "mediapipe":
+        raise UsageError("--refine mediapipe is for BlazePose's models", "leave it out, or give --refine none for the highest cell")
+    if settings.lift and skeleton.name not in TO_H36M17:
+        raise UsageError(f"the 2D model gives {skeleton.name} joints, which cannot be lifted to 3D", "add --no-3d")
+    if settings.repair_swaps and skeleton.name not in SWAPPABLE:
+        raise UsageError(f"left and right of {skeleton.name} joints cannot be repaired", "leave --repair-swaps out")
+    return skeleton
 
 
 class Pipeline:
@@ -50,6 +73,7 @@ class Pipeline:
     Attributes:
         camera: that the 3D stages assume; another one once frames of another size come.
         models: {stage: zoo entry} of what runs.
+        skeleton2d: joints of the 2D keypoints.
         choices: a sentence per backend about what was chosen and why.
     """
 
@@ -63,7 +87,8 @@ class Pipeline:
         with ExitStack() as undo:  # a constructor that fails half-way closes what it opened
             tracker = Tracker(max_people=settings.max_people)
             detect = Detect(self._open("detect", "detector", undo), tracker, min_score=settings.conf)
-            pose2d = Pose2D(self._open("pose2d", settings.model, undo))
+            pose2d = open_pose2d(self._open("pose2d", settings.model, undo))
+            self.skeleton2d = skeleton_of(pose2d, settings)
             refine = Refine(mode=settings.refine, seed=settings.seed)
             track = Track(tracker, min_presence=settings.conf, smooth=settings.smooth)
             self._swaps = Swaps() if settings.repair_swaps else None
@@ -87,6 +112,10 @@ class Pipeline:
                     warm_start=settings.warm_start,
                 )
                 undo.callback(self._lift.close)
+            self._complete: Complete | None = None
+            if settings.lift and settings.complete:
+                prior = Prior(self._open("complete", settings.prior, undo), hypotheses=settings.completions, seed=settings.seed)
+                self._complete = Complete(prior, budget_ms=None if settings.lookahead is None else settings.complete_budget_ms)
             if settings.lift and settings.forecast:
                 self._forecast = Forecaster(
                     self._open("forecast", settings.forecaster, undo),
@@ -145,6 +174,8 @@ class Pipeline:
         self._close.close()
 
     def _finish(self, packets: list[Packet]) -> list[Packet]:
+        if self._complete is not None:
+            packets = [self._complete(p) for p in packets]
         if self._smooth is not None:
             packets = [self._smooth(p) for p in packets]
         return packets if self._forecast is None else [self._forecast(p) for p in packets]

@@ -20,7 +20,9 @@ if TYPE_CHECKING:
 class ModelOptions:
     """What is computed, and on what."""
 
-    model: Annotated[str, typer.Option(help="Landmark model: lite, full, heavy, or one added with `pose-rt models add`.")] = "full"
+    model: Annotated[
+        str, typer.Option("--model", "--pose2d", help="2D model: lite, full, heavy, one added with `pose-rt models add`, or an ONNX file.")
+    ] = "full"
     refine: Annotated[str, typer.Option(help="Heatmap decoding: sampling-argmax, mediapipe or none.")] = "sampling-argmax"
     smooth: Annotated[bool, typer.Option(help="One-Euro filter on the 2D keypoints.")] = True
     repair_swaps: Annotated[bool, typer.Option(help="Put right left and right where the 2D detector exchanges them.")] = False
@@ -33,6 +35,7 @@ class ModelOptions:
     aggregate: Annotated[str, typer.Option(help="mean, or jpma (per joint, the hypothesis that reprojects nearest).")] = "mean"
     warm_start: Annotated[bool, typer.Option(help="With --lookahead: denoise each window from the one before.")] = False
     smooth_3d: Annotated[bool, typer.Option("--smooth-3d", help="One-Euro filter on the 3D joints: steadier, a little late.")] = False
+    complete: Annotated[bool, typer.Option("--complete", help="Fill in joints that the camera does not see, marked as completed.")] = False
     fov: Annotated[float | None, typer.Option(help="Diagonal field of view of the camera, degrees.")] = None
     focal: Annotated[float | None, typer.Option(help="Focal length of the camera, pixels of the input.")] = None
     no_forecast: Annotated[bool, typer.Option("--no-forecast", help="No futures.")] = False

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 
 from .checks import check_array
-from .skeleton import Skeleton
+from .skeleton import BLAZEPOSE33, Skeleton
 
 PARTS = ("legs", "arms")
 """Columns of `Keypoints2D.swapped`."""
@@ -75,6 +75,11 @@ class Heatmaps:
         score: (P, J) float32 in [0, 1].
         presence: (P,) float32 in [0, 1].
         track: (P,) int64.
+        skeleton: of the joints, the first of `logits` where there are more (BlazePose's centre and scale point follow its 33).
+        extent: left, top, width, height of the maps in [0, 1] of the crop.
+        basis: None = maps that refine a regression (BlazePose); else softmax(logits) is the density of a joint, with this kernel on
+            every cell ("none" = without one).
+        enlarge: side of the crops that the model was trained on over that of a person's box.
     """
 
     logits: np.ndarray
@@ -83,6 +88,10 @@ class Heatmaps:
     score: np.ndarray
     presence: np.ndarray
     track: np.ndarray
+    skeleton: Skeleton = BLAZEPOSE33
+    extent: tuple[float, float, float, float] = (0.0, 0.0, 1.0, 1.0)
+    basis: str | None = None
+    enlarge: float = 1.25
 
     def __post_init__(self) -> None:
         sizes: dict[str, int] = {}

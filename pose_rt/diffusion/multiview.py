@@ -144,7 +144,9 @@ class AdamTriangulation:
     """
 
     def __init__(self, shape: tuple[int, ...], steps: int = 1000, lr: float = 0.01, tolerance: float = 5e-11) -> None:
-        self.motion = np.zeros(shape, np.float32)
+        self.motion: np.ndarray = np.zeros(shape, np.float32)
+        self._first: np.ndarray
+        self._second: np.ndarray
         self._first, self._second = np.zeros(shape, np.float32), np.zeros(shape, np.float32)
         self._count, self._steps, self._lr, self._tolerance = 0, steps, lr, tolerance
         self.losses: list[float] = []

@@ -29,6 +29,8 @@ class Sde(Protocol):
         prior_std: standard deviation of the noise that stands for the state at T.
     """
 
+    def __hash__(self) -> int: ...
+
     @property
     def steps(self) -> int: ...
 

@@ -25,7 +25,7 @@ RECORDING = Path(__file__).parents[1] / "zoo" / "trials.npz"
 GRID_HZ = 50.0
 BUDGET = {"px": 0.5, "mm": 1.0}
 """How far a result may move."""
-UNITS = {"detector": "px", "pose2d": "px", "d3dp": "mm", "dhmp": "mm"}
+UNITS = {"detector": "px", "pose2d": "px", "sampling_argmax": "px", "d3dp": "mm", "dhmp": "mm"}
 """The unit of each kind of model (`kind` of its metadata)."""
 _SEEN_LOGIT = 0.0
 _DETECTOR_SIZE, _LANDMARK_SIZE = 224, 256
@@ -78,7 +78,7 @@ def trial_feeds(metadata: Mapping[str, Any], count: int = 6) -> list[Feeds]:
     """
     unit_of(metadata)
     kind = metadata["kind"]
-    make = {"detector": _detector, "pose2d": _pose2d, "d3dp": _d3dp, "dhmp": _dhmp}[kind]
+    make = {"detector": _detector, "pose2d": _pose2d, "sampling_argmax": _heatmaps, "d3dp": _d3dp, "dhmp": _dhmp}[kind]
     return [make(metadata, i, count) for i in range(count)]
 
 
@@ -104,11 +104,27 @@ def _detector(_: Mapping[str, Any], i: int, _count: int) -> Feeds:
 
 
 def _pose2d(_: Mapping[str, Any], i: int, _count: int) -> Feeds:
+    bgr, roi = _region(i)
+    return {"image": ops.crop_warp(bgr, roi, _LANDMARK_SIZE, fixed_point=True)}
+
+
+def _heatmaps(metadata: Mapping[str, Any], i: int, _count: int) -> Feeds:
+    bgr, roi = _region(i)
+    height, width = metadata["image"]
+    deviation = np.array(metadata["deviation"], np.float32)
+    scale, bias = 1 / (255 * deviation), -np.array(metadata["mean"], np.float32) / deviation
+    side = max(height, width)
+    square = ops.crop_warp(bgr, roi, side, border="zero", scale=scale, bias=bias)
+    top, left = (side - height) // 2, (side - width) // 2
+    return {"image": np.ascontiguousarray(square[:, :, top : top + height, left : left + width])}
+
+
+def _region(i: int) -> tuple[np.ndarray, np.ndarray]:
     bgr, roi = _picture(i)
     # Beyond the recorded pictures: the same person, seen through a region that is a little off, as a tracker's is.
     turn = i // len(_recording()["roi"])
     moved = roi + np.array([0.03 * turn * roi[2], -0.02 * turn * roi[2], 0.05 * turn * roi[2], 0.05 * turn], np.float32)
-    return {"image": ops.crop_warp(bgr, moved[None].astype(np.float32), _LANDMARK_SIZE, fixed_point=True)}
+    return bgr, moved[None].astype(np.float32)
 
 
 def _rows(length: int, rate_hz: float, i: int, count: int) -> np.ndarray:
@@ -167,6 +183,10 @@ def deviation(metadata: Mapping[str, Any], feeds: Feeds, wanted: Outputs, got: O
         direct = _distance(wanted["landmarks"][:, :_USED, :2], got["landmarks"][:, :_USED, :2])
         decoded = _distance(_decoded(wanted), _decoded(got)) * _LANDMARK_SIZE
         moved = np.concatenate([direct.ravel(), decoded.ravel()])
+    elif kind == "sampling_argmax":
+        shape = wanted["heatmaps"].shape
+        lengths = [4.0 * n for n in shape[-2:]]  # px of the crop
+        moved = _distance(*(_means(outputs["heatmaps"].reshape(-1, *metadata["grid"])) * lengths[::-1] for outputs in (wanted, got)))
     elif kind == "d3dp":
         moved = _distance(wanted["clean"], got["clean"]) * (1000 * metadata["unit_m"] / metadata["scale"])
     else:
@@ -174,6 +194,15 @@ def deviation(metadata: Mapping[str, Any], feeds: Feeds, wanted: Outputs, got: O
     if not moved.size:
         raise ModelError("the fp32 model finds nobody in the recorded pictures", "check it with `pose-rt doctor`")
     return Deviation(float(moved.max()), float(moved.mean()), unit)
+
+
+def _means(logits: np.ndarray) -> np.ndarray:
+    """(n, [D,] H, W) logits -> (n, 2) means of softmax(logits) on x and y, as shares of the map."""
+    flat = logits.reshape(len(logits), -1).astype(np.float64)
+    p = np.exp(flat - flat.max(-1, keepdims=True))
+    p = (p / p.sum(-1, keepdims=True)).reshape(len(logits), -1, *logits.shape[-2:]).sum(1)
+    height, width = logits.shape[-2:]
+    return np.stack([(p.sum(1) * np.arange(width)).sum(-1) / width, (p.sum(2) * np.arange(height)).sum(-1) / height], -1)
 
 
 def _distance(a: np.ndarray, b: np.ndarray) -> np.ndarray:

@@ -28,7 +28,8 @@ MARGIN = 0.02
 
 @dataclass
 class _Track:
-    """What is remembered of a person: when, which joints are lost, how far faded in (17,), and the last samples (H, 17, 3)."""
+    """What is remembered of a person: when, which joints are lost,
+    how much of each is the prior's (17,), and the last samples (H, 17, 3)."""
 
     seen_ns: int
     lost: np.ndarray
@@ -78,8 +79,8 @@ class Complete:
         states = [self._advance(t, now, beyond[p], score[p]) for p, t in enumerate(pose.track.tolist())]
         due = [p for p, state in enumerate(states) if state.weight.any() and (~state.lost).sum() >= MIN_KNOWN]
         for person, state in enumerate(states):
-            if person not in due:
-                state.samples = None
+            if person not in due:  # what is lost next frame is looked for near where it was last seen
+                state.samples = np.repeat(pose.joints_m[person][None], self.prior.hypotheses, 0)
         if not due:
             return finish(packet, self.name, start, pose=pose)
         filled = self._fill(pose, states, due)
@@ -89,13 +90,13 @@ class Complete:
 
     def _advance(self, track: int, now: int, beyond: np.ndarray, score: np.ndarray) -> _Track:
         state = self._tracks.get(track)
-        if state is None:  # nothing to fade from: what is unseen at first sight is completed at once
+        if state is None:
             lost = beyond | ~(score >= self._low)
             state = self._tracks[track] = _Track(now, lost, lost.astype(np.float32))
             return state
         state.lost = beyond | np.where(state.lost, ~(score >= self._high), ~(score >= self._low))
-        step = np.float32((now - state.seen_ns) / 1e9 / FADE_S)
-        state.weight = np.clip(state.weight + np.where(state.lost, step, -step), 0.0, 1.0).astype(np.float32)
+        faded = state.weight - np.float32((now - state.seen_ns) / 1e9 / FADE_S)
+        state.weight = np.where(state.lost, 1.0, np.maximum(faded, 0.0)).astype(np.float32)
         state.seen_ns = now
         return state
 

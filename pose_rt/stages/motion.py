@@ -157,13 +157,7 @@ class MotionModel:
             self.mean, self.std, (count, frames, joints, 3),
         )  # fmt: skip
         base = PUBLISHED if published else Settings()
-        settings = Settings(
-            method,
-            self.mean_type,
-            base.solver,
-            published=base.published,
-            iterations=iterations,  # type: ignore[arg-type]
-        )
+        settings = Settings(method, self.mean_type, base.solver, published=base.published, iterations=iterations)
         rows = generate3d(scene, settings, draws, on_step)
         return Motions(self.spec.joints_of(rows), lengths, self.spec)
 

@@ -11,6 +11,7 @@ from .. import ops
 from ..backends import Backend
 from ..core.types import Frame, Heatmaps, Packet
 from .base import finish
+from .heatmap_model import KIND, HeatmapPose2D
 
 SIZE = 256
 AUXILIARY = slice(33, 35)
@@ -63,6 +64,11 @@ def estimate(backend: Backend, frame: Frame, roi: np.ndarray, out: np.ndarray | 
         heatmap=raw["heatmap"],
         world=raw["world"],
     )
+
+
+def open_pose2d(backend: Backend) -> Pose2D | HeatmapPose2D:
+    """The stage for a landmark model, by what its metadata says it is."""
+    return HeatmapPose2D(backend) if backend.metadata.get("kind") == KIND else Pose2D(backend)
 
 
 class Pose2D:

@@ -18,7 +18,7 @@ from pose_rt.core.rng import STREAM_PRIOR, normal
 from pose_rt.core.skeleton import H36M17
 from pose_rt.core.viewpoint import look_at_rotation
 from pose_rt.diffusion.sde import Sde, SubVpSde, VeSde, VpSde
-from pose_rt.diffusion.sde_samplers import Score, flow_solver, mean_and_std
+from pose_rt.diffusion.sde_samplers import Known, Score, flow_solver, imputed, mean_and_std
 from pose_rt.errors import InputError, ModelError, UsageError
 
 SDES: dict[str, type[VpSde | SubVpSde | VeSde]] = {"subvp": SubVpSde, "vp": VpSde, "ve": VeSde}
@@ -174,17 +174,15 @@ class Prior:
         return flow_solver(self._sde, self._score(given, mask), x, self.steps, start_time=time).reshape(shape)
 
     def _score(self, given: np.ndarray, mask: np.ndarray) -> Score:
-        """The network's score with known coordinates replaced by what is known of them: ``score = (a x0 - x) / s^2``."""
+        """The network's score, with known coordinates in the place of its own estimate of them."""
 
         def score(x: np.ndarray, t: np.ndarray) -> np.ndarray:
-            x = x.astype(np.float32, copy=False)
-            feeds = {"x": x, "label": self._sde.label(t).astype(np.float32), "condition": given, "mask": mask}
-            learned = self._sde.score(self._backend.run(feeds)["noise"], t)
-            a, s = mean_and_std(self._sde, float(t[0]))
-            result: np.ndarray = np.where(mask > 0, (np.float32(a) * given - x) / np.float32(s * s), learned)
+            x, label = x.astype(np.float32, copy=False), self._sde.label(t).astype(np.float32)
+            feeds = {"x": x, "label": label, "condition": given, "mask": mask}
+            result: np.ndarray = self._sde.score(self._backend.run(feeds)["noise"], t)
             return result
 
-        return score
+        return imputed(self._sde, score, Known(given, mask)) if mask.any() else score
 
     def _time_of(self, noise: float) -> float:
         """The time at which the process has that much noise for one unit of signal."""
@@ -193,7 +191,9 @@ class Prior:
         return float(np.interp(noise, ratio, times))
 
     def _draw(self, track: int) -> np.ndarray:
-        return normal((self.hypotheses, _JOINTS, 3), seed=self._seed, track=track, stream=STREAM_PRIOR)
+        """Noise of a track's hypotheses, every second one the opposite of that before: their mean is not pushed anywhere."""
+        half = normal((-(-self.hypotheses // 2), _JOINTS, 3), seed=self._seed, track=track, stream=STREAM_PRIOR)
+        return np.stack([half, -half], 1).reshape(-1, _JOINTS, 3)[: self.hypotheses]
 
 
 class _Place:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from ..core.skeleton import BLAZEPOSE33, H36M17, Skeleton
+from ..core.skeleton import BLAZEPOSE33, COCO17, H36M17, Skeleton
 from ..core.types import PARTS, Keypoints2D, Packet
 from .base import finish
 from .window import MAX_GAP_NS
@@ -35,12 +35,16 @@ _MEMBERS: dict[str, tuple[np.ndarray, np.ndarray, np.ndarray]] = {
     # skeleton: legs, arms, and the points that follow when both are exchanged
     H36M17.name: (np.arange(1, 7), np.arange(11, 17), np.arange(0)),
     BLAZEPOSE33.name: (np.arange(23, 33), np.arange(11, 23), np.arange(1, 11)),
+    COCO17.name: (np.arange(11, 17), np.arange(5, 11), np.arange(1, 5)),
 }
-_TRUNK = {H36M17.name: ((11, 14), (1, 4)), BLAZEPOSE33.name: ((11, 12), (23, 24))}
+SWAPPABLE = frozenset(_MEMBERS)
+"""Names of the skeletons whose sides can be put right."""
+_TRUNK = {H36M17.name: ((11, 14), (1, 4)), BLAZEPOSE33.name: ((11, 12), (23, 24)), COCO17.name: ((5, 6), (11, 12))}
 # Hands and feet are several points of one place: they would vote many times.
 _VOTERS = {
     H36M17.name: (np.array([1, 2, 3, 4, 5, 6]), np.array([11, 12, 13, 14, 15, 16])),
     BLAZEPOSE33.name: (np.array([23, 24, 25, 26, 27, 28]), np.array([11, 12, 13, 14, 15, 16])),
+    COCO17.name: (np.arange(11, 17), np.arange(5, 11)),
 }
 
 

@@ -8,15 +8,19 @@ from dataclasses import replace
 import numpy as np
 
 from .. import ops
-from ..core.types import Keypoints2D, Packet, Rois
+from ..core.types import Heatmaps, Keypoints2D, Packet, Rois
 from .base import finish
-from .crop import bounding_boxes, rois_from_points, to_image, usable
+from .crop import ENLARGE, bounding_boxes, rois_from_points, to_image, usable
 from .identity import Tracker
 from .pose2d import AUXILIARY
 
 MERGE_DISTANCE = 0.04
 """Two followed people whose landmarks lie apart, in the median, by less than this part of the ROI's side are one."""
 _SCORE_ALPHA = 0.1
+_MARGIN = 0.06
+"""Of the larger side of the box of the joints: head, hands and feet reach beyond them."""
+_SURE, _ENOUGH = 0.3, 4
+"""The score of joints that place the next region, and how many there must be; else all do."""
 
 
 class _Filters:
@@ -44,6 +48,29 @@ class _Filters:
         alpha = np.float32(_SCORE_ALPHA)
         self.score = score if self.score is None else alpha * score + (1 - alpha) * self.score
         return smoothed, self.score
+
+
+def steering_points(heatmaps: Heatmaps, keypoints: Keypoints2D) -> np.ndarray:
+    """(P, 2, 2) px: the centre of the next region, and the point straight above it on the circle round the body.
+
+    BlazePose's networks find both. Of other models' keypoints the circle is half as wide as the box that training would cut: grown to
+    the aspect ratio of the input, and a little (`_MARGIN`) since a body reaches beyond its joints.
+    """
+    if heatmaps.basis is None:
+        refined, _, _ = ops.refine_heatmaps(
+            np.ascontiguousarray(heatmaps.logits[:, AUXILIARY]), np.ascontiguousarray(heatmaps.points[:, AUXILIARY]), mode="mediapipe"
+        )
+        return to_image(refined, heatmaps.roi)
+    points = np.empty((len(keypoints.track), 2, 2), np.float32)
+    share = np.array(heatmaps.extent[2:])  # of the crop's side, on x and y
+    for person, (xy, score) in enumerate(zip(keypoints.xy_px, keypoints.score, strict=True)):
+        sure = xy[score >= _SURE] if (score >= _SURE).sum() >= _ENOUGH else xy
+        low, high = sure.min(0), sure.max(0)
+        extent = (high - low) + 2 * _MARGIN * (high - low).max()
+        side = float((extent / share).max()) * heatmaps.enlarge / ENLARGE
+        centre = (low + high) / 2
+        points[person] = centre, centre - (0.0, side / 2)
+    return points
 
 
 class Track:
@@ -78,10 +105,7 @@ class Track:
         heatmaps, keypoints = packet.heatmaps, packet.keypoints
         if heatmaps is None or keypoints is None:
             raise ValueError("track: the packet has no keypoints; run the pose2d and refine stages first")
-        refined, _, _ = ops.refine_heatmaps(
-            np.ascontiguousarray(heatmaps.logits[:, AUXILIARY]), np.ascontiguousarray(heatmaps.points[:, AUXILIARY]), mode="mediapipe"
-        )
-        auxiliary = to_image(refined, heatmaps.roi)
+        auxiliary = steering_points(heatmaps, keypoints)
         size = 2.0 * np.hypot(*(auxiliary[:, 1] - auxiliary[:, 0]).T.astype(np.float64))
         kept = self._distinct(keypoints, heatmaps.roi, np.flatnonzero((heatmaps.presence > self.min_presence) & (size > 1e-6)))
         here, remembered = set(keypoints.track[kept].tolist()), self.tracker.remembered()

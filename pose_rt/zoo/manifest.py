@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import ModelError, UsageError
+from .onnx_metadata import read_metadata
 
 BUNDLED_FOLDER = Path(__file__).parent / "models"
 MANIFEST = Path(__file__).with_name("manifest.toml")
@@ -56,6 +57,50 @@ class Entry:
         if found != self.sha256:
             raise ModelError(f"model {self.name!r} is damaged: {self.path} has sha256 {found[:12]}..., wanted {self.sha256[:12]}...", cure)
         return self.path
+
+
+@dataclass(frozen=True)
+class FileEntry(Entry):
+    """A model that is used from where it lies, outside of the zoo."""
+
+    folder: Path = Path()
+
+    @property
+    def path(self) -> Path:
+        return self.folder / self.file
+
+
+def describe(path: Path, model: bytes, **fields: Any) -> dict[str, Any]:
+    """The fields of an entry for a model of one's own, as far as its metadata tells.
+
+    Raises:
+        UsageError: it tells nothing.
+    """
+    metadata = read_metadata(model)
+    if metadata.get("kind") != "sampling_argmax":
+        raise UsageError(f"{path}: it does not say what it is", "to add your own give --name NAME and --like MODEL")
+    height, width = metadata["image"]
+    grid = " x ".join(str(n) for n in metadata["grid"])
+    return {
+        "name": path.stem, "file": path.name, "kind": "pose2d", "sha256": hashlib.sha256(model).hexdigest(), "bytes": len(model),
+        "licence": "not stated", "data_licence": "not stated", "provenance": f"copied from {path.resolve()}",
+        "paper": "Li et al., Localization with Sampling-Argmax, NeurIPS 2021", "input": f"image (N, 3, {height}, {width}) float32",
+        "output": f"heatmaps (N, {len(metadata['skeleton']['joints'])}, {grid}) logits",
+        "preprocessing": f"(RGB / 255 - {metadata['mean']}) / {metadata['deviation']}; crop of {metadata['enlarge']} x the person's box",
+        "skeleton": metadata["skeleton"]["name"], "made": "python -m exporters sampling_argmax", "metric": "not measured",
+        "bundled": False, **fields,
+    }  # fmt: skip
+
+
+def file_entry(path: Path) -> FileEntry:
+    """The entry of a model file that is not in the zoo.
+
+    Raises:
+        UsageError: no such file, or one that does not say what it is.
+    """
+    if not path.is_file():
+        raise UsageError(f"{path}: no such model file", "see `pose-rt models` for those that have a name")
+    return FileEntry(**describe(path, path.read_bytes(), provenance="a file of the user's"), folder=path.resolve().parent)
 
 
 def sha256_of(path: Path) -> str:
@@ -126,7 +171,7 @@ def entries() -> list[Entry]:
 
 
 def find(name: str) -> Entry:
-    """The entry of that name (or file name).
+    """The entry of that name (or file name), or of an ONNX file that a path leads to.
 
     Raises:
         UsageError: no such model; the message lists those there are.
@@ -135,4 +180,6 @@ def find(name: str) -> Entry:
     for entry in known:
         if name in (entry.name, entry.file):
             return entry
+    if name.lower().endswith(".onnx"):
+        return file_entry(Path(name))
     raise UsageError(f"no model is called {name!r}", f"known: {', '.join(e.name for e in known)} (see `pose-rt models`)")

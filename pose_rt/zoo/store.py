@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from ..errors import OutputError, UsageError
-from .manifest import Entry, entries, find, project_entries, sha256_of, to_json, user_folder
+from .manifest import Entry, describe, entries, find, make_entry, project_entries, sha256_of, to_json, user_folder
 from .parity import report_path
 
 
@@ -50,8 +50,9 @@ def add(
 ) -> Entry:
     """Copy a model file into the user's folder and make it known.
 
-    A file whose checksum is that of a project model takes that model's entry. Any other file needs a new `name`, and `like`: the
-    model whose input, output, preprocessing and skeleton it shares.
+    A file whose checksum is that of a project model takes that model's entry. One that says in its metadata what it is (as those of
+    `exporters sampling_argmax` do) needs no more; its name is that of the file. Any other file needs a new `name`, and `like`: the model
+    whose input, output, preprocessing and skeleton it shares.
 
     Raises:
         UsageError: the file is missing, or `name` or `like` is missing, unknown or taken.
@@ -66,7 +67,14 @@ def add(
             if not entry.bundled:
                 _write_verified(data, entry.path, digest)
             return entry
-    if name is None or like is None:
+    told = None
+    if like is None:
+        try:
+            told = describe(path, data)
+        except UsageError:
+            raise UsageError(f"{path}: not a model of this release", "to add your own give --name NAME and --like MODEL") from None
+        name = name or path.stem
+    elif name is None:
         raise UsageError(f"{path}: not a model of this release", "to add your own give --name NAME and --like MODEL")
     if not name.replace("_", "").replace("-", "").isalnum() or not name.isascii():
         raise UsageError(f"name {name!r}: wanted letters, digits, '-' and '_'")
@@ -74,7 +82,7 @@ def add(
         raise UsageError(f"the name {name!r} belongs to a model of this release", "choose another --name")
     if path.suffix.lower() != ".onnx":
         raise UsageError(f"{path}: wanted an ONNX file (.onnx)")
-    pattern = find(like)
+    pattern = find(str(like)) if told is None else make_entry({**told, "name": name}, str(path))
     entry = replace(
         pattern,
         name=name,
@@ -87,7 +95,7 @@ def add(
         made=made,
         metric="not measured",
         bundled=False,
-        get=f"pose-rt models add {path} --name {name} --like {like}",
+        get=f"pose-rt models add {path} --name {name}" + ("" if like is None else f" --like {like}"),
     )
     _write_verified(data, entry.path, digest)
     note = to_json(entry).encode()

@@ -207,3 +207,13 @@ def test_a_truncated_clip_is_processed_as_far_as_it_goes(tmp_path: Path, capsys:
         assert 10 < len(lines(data)) - 1 < 174 and "note:" in error
     else:
         assert code == 1 and "Traceback" not in error
+
+
+def test_exchanged_sides_that_were_put_right_are_in_the_summary(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    args = ["video", str(CLIP), "--save-json", str(tmp_path / "out.jsonl"), "--start", "4.2", "--max-frames", "20", "--overwrite"]
+    assert run([*args, "--repair-swaps"]) == 0
+    _, *frames = lines(tmp_path / "out.jsonl")
+    repaired = any(person.get("swapped") for frame in frames for person in frame["persons"])
+    assert repaired and "were put right" in capsys.readouterr().err
+    assert run(args) == 0
+    assert "put right" not in capsys.readouterr().err

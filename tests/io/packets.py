@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from pose_rt.core.skeleton import BLAZEPOSE33, H36M17
@@ -59,3 +61,16 @@ def make_packet(width: int = 320, height: int = 240, people: int = 1, hypotheses
         ),
         forecast=Forecast((joints[:, None, None] + swing).astype(np.float32), 20_000_000, track, H36M17),
     )
+
+
+def lost_leg_packet(index: int, fps: float = 25.0) -> Packet:
+    """A packet at its time in a clip, the left leg of its person unseen: the hip with a low score, knee and ankle below the picture."""
+    packet = make_packet()
+    assert packet.keypoints is not None
+    xy, score = packet.keypoints.xy_px.copy(), packet.keypoints.score.copy()
+    names = BLAZEPOSE33.joints
+    score[:, names.index("left_hip")] = 0.1
+    for name in ("left_knee", "left_ankle"):
+        xy[:, names.index(name), 1] = 2.0 * packet.frame.height
+    frame = replace(packet.frame, index=index, media_ns=round(index * 1e9 / fps))
+    return replace(packet, frame=frame, keypoints=replace(packet.keypoints, xy_px=xy, score=score))

@@ -68,12 +68,12 @@ def calibrate(offset: np.ndarray, spread: np.ndarray) -> Calibration:
         raise ValueError(f"calibration: got {len(offset)} keypoints, wanted at least {_BINS}")
     offset, spread = offset.astype(np.float64), np.maximum(spread.astype(np.float64), 1e-6)
     distance = np.linalg.norm(offset, axis=-1)
-    ranks = [np.argsort(np.argsort(values)) for values in (distance, spread)]
+    ranks = np.stack([np.argsort(np.argsort(values)).astype(np.float64) for values in (distance, spread)])
     bins = []
     for rows in np.array_split(np.argsort(spread, kind="stable"), _BINS):
         bins.append({"spread": float(np.sqrt((spread[rows] ** 2).mean())), "error": float(np.sqrt((offset[rows] ** 2).mean()))})
     return Calibration(
-        float(np.corrcoef(*ranks)[0, 1]), float((np.abs(offset) < spread[:, None]).mean()),
+        float(np.asarray(np.corrcoef(ranks))[0, 1]), float((np.abs(offset) < spread[:, None]).mean()),
         float(np.mean([abs(np.log2(max(b["error"], 1e-6) / b["spread"])) for b in bins])),
         float(np.sqrt((offset**2).mean() / (spread**2).mean())), tuple(bins),
     )  # fmt: skip

@@ -113,7 +113,7 @@ def _prepare_worker(_: int) -> None:
 def batches(people: People, places: Sequence[Sequence[tuple[int, int]]], workers: int) -> Iterator[Batch]:
     """The batches of these (epoch, row) places in order, made ahead by `workers` processes (0 = in this one)."""
     loader = DataLoader(
-        people, batch_sampler=list(places), num_workers=workers, collate_fn=_collate, worker_init_fn=_prepare_worker,
+        people, batch_sampler=[list(batch) for batch in places], num_workers=workers, collate_fn=_collate, worker_init_fn=_prepare_worker,
         prefetch_factor=4 if workers else None,
     )  # fmt: skip
     return iter(loader)

@@ -87,8 +87,8 @@ def slowness(trainer: Trainer, steps: int) -> str:
     network.logits(torch.zeros(count, 3, *config.image)).sum().backward()
     trainer.optimizer.zero_grad(set_to_none=True)
     hours = (time.monotonic() - started) * config.batch / count * steps / 3600
-    cure = "use a GPU (--accelerator cuda), --layers 18, or a smaller --width"
-    return f"no GPU: an epoch of ResNet-{config.layers} takes about {hours:.1f} h here, all {config.epochs} epochs {hours * config.epochs:.0f} h; {cure}"
+    everything = f"an epoch of ResNet-{config.layers} takes about {hours:.1f} h here, all {config.epochs} {hours * config.epochs:.0f} h"
+    return f"no GPU: {everything}; use --accelerator cuda where there is one, --layers 18 or a smaller --width"
 
 
 def _unseen(args: argparse.Namespace, places: Places, config: TrainConfig, joints: int, console: Console) -> Annotations | None:
@@ -234,7 +234,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--val-images", type=Path)
     parser.add_argument("--config", type=Path, help="TOML or JSON with settings; options go before it")
     parser.add_argument("--out", type=Path, default=Path("runs/sampling_argmax"))
-    parser.add_argument("--resume", action="store_true", help="continue OUT/last.pt; options given again replace its settings")
+    parser.add_argument("--resume", action="store_true", help="continue OUT/last.pt; settings given again replace its own")
     parser.add_argument("--init", type=Path, help="start from the weights of this checkpoint, ours or a published one")
     parser.add_argument("--pretrained", help="ImageNet weights of the backbone: a FILE, or torchvision or timm, which download theirs")
     parser.add_argument("--reference", action="store_true", default=None, help="normalise pixels as the published code does")
@@ -266,7 +266,7 @@ def _config(args: argparse.Namespace) -> TrainConfig:
 
 def _resumed(args: argparse.Namespace, last: Path) -> TrainConfig:
     saved = TrainConfig.from_dict(checkpoint.load(last, ("config",))["config"])
-    given = _given(args)
+    given = {**({} if args.config is None else read_settings(args.config)), **_given(args)}
     if given.get("task", saved.task) != saved.task:
         raise InputError(f"{last}: a checkpoint of the task {saved.task}", f"leave --task out, or give --task {saved.task}")
     return replace(saved, **given)

@@ -18,7 +18,8 @@ from .network import Bernoulli, ScoreNetwork
 class Preconditioned(nn.Module):
     """The noise ``z`` of ``x = a x0 + s z``, as `ScoreNetwork` gives it: ``z = s x / v - (a d / sqrt(v)) F``, ``v = s^2 + a^2 d^2``.
 
-    F is the network's answer to ``x / sqrt(v)`` and ``condition / d``. Where noise is small, x is nearly the pose; where it is large, F is.
+    F is the network's answer to ``x / sqrt(v)``. Where noise is small, x is nearly the pose; where it is large, F is. The network is shown
+    ``condition / d`` itself instead of the difference from it: a hidden joint is then a zero among clean numbers, not one among noise.
 
     Args:
         network: gives F.
@@ -37,7 +38,8 @@ class Preconditioned(nn.Module):
         a, s = self.sde.marginal(one, t)
         s = s.reshape(-1, 1, 1)
         v = s**2 + (a * self.deviation) ** 2
-        answer = self.network(x * v**-0.5, label, condition / self.deviation, mask, hide)
+        scaled = x * v**-0.5
+        answer = self.network(scaled, label, scaled - condition / self.deviation, mask, hide)  # it sees the difference of the two
         return s / v * x - a * self.deviation * v**-0.5 * answer
 
     def weight(self, t: Tensor) -> Tensor:
