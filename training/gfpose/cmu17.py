@@ -16,7 +16,7 @@ from training.data.motion import Clips, Mixture, motion_windows
 
 from .config import TrainConfig
 
-BELOW = tuple(range(8))
+BELOW = np.arange(17) < 8
 """Pelvis, legs and spine: what a desk or the picture's lower edge hides (the spine and the pelvis are derived from the hips)."""
 
 OFFSET_M = 0.08
@@ -37,8 +37,10 @@ class Poses(NamedTuple):
     hidden: np.ndarray
 
 
-def draw_poses(rng: np.random.Generator, clips: Clips, count: int, config: TrainConfig, mixture: Mixture | None = None) -> Poses:
-    """`count` poses and conditions; `mixture` None = training's augmentation."""
+def draw_poses(
+    rng: np.random.Generator, clips: Clips, count: int, config: TrainConfig, mixture: Mixture | None = None, offset_m: float = OFFSET_M
+) -> Poses:
+    """`count` poses and conditions; `mixture` None = training's augmentation; `offset_m` moves them."""
     cameras, noise = CameraRange(), replace(DetectorNoise(), occluded=0.0, swap=0.0)
     camera = camera_space(rng, motion_windows(rng, clips, count, 1, 50.0, mixture or Mixture()), cameras)
     seen = shift_definitions(rng, camera, noise)[:, 0]
@@ -57,8 +59,8 @@ def draw_poses(rng: np.random.Generator, clips: Clips, count: int, config: Train
     in_3d = rng.random(count) < config.condition_3d
     condition = np.where(in_3d[:, None, None], solid, flat)
     hidden = np.where(in_3d[:, None], False, lost)
-    hidden[np.ix_(np.flatnonzero(rng.random(count) < config.hide_below), BELOW)] = True
-    offset = rng.normal(0.0, OFFSET_M, (count, 1, 3))
+    hidden[np.ix_(rng.random(count) < config.hide_below, BELOW)] = True
+    offset = rng.normal(0.0, offset_m, (count, 1, 3))
     condition = condition + offset * np.where(in_3d[:, None, None], 1.0, [1.0, 1.0, 0.0])
     return Poses((target + offset).astype(np.float32), condition.astype(np.float32), hidden)
 

@@ -13,6 +13,9 @@ TASKS = ("est", "comp2d", "comp3d", "gen", "den")
 RANDOM_JOINTS = (12, 13, 15, 16, 5, 6, 2, 3)
 """Elbows, wrists, knees and ankles: the joints that random masking takes from."""
 
+JLISTS = ("1,2,3", "4,5,6", "11,12,13", "14,15,16", "0,7,8,9,10", "1,2,3,4,5,6")
+"""The fixed lists that are evaluated: each limb, trunk and head, both legs."""
+
 
 def start_and_mask(
     task: str, condition: Tensor, prior: Tensor, *, missing: Sequence[Sequence[int]] = (), noisy: Tensor | None = None

@@ -166,6 +166,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--reference", action="store_true", default=None, help="with --flip: mirror pose and condition independently, as published"
     )
+    parser.add_argument("--evaluate-steps", type=_positive, default=1000, help="h36m: sampler steps of the evaluation during training")
     parser.add_argument("--evaluate-first", action="store_true", help="measure the network before its first step")
     parser.add_argument("--no-tensorboard", action="store_true")
     parser.add_argument("--threads", type=_positive, default=2)

@@ -66,3 +66,14 @@ def add_training(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--cosine", action="store_true", help="warm-up and cosine decay of the learning rate over steps or minutes")
     parser.add_argument("--ema", type=float, default=0.0, help="decay of averaged weights, 0 for none")
     parser.add_argument("--velocity", type=float, default=0.0, help="weight of the error of frame differences")
+
+
+def add_evaluator(parser: argparse.ArgumentParser) -> None:
+    """The evaluator's network."""
+    parser.add_argument("--e_num_layers", type=int, default=6)
+    parser.add_argument("--e_latent_dim", type=int, default=256)
+    parser.add_argument("--e_num_heads", type=int, default=4)
+    parser.add_argument("--e_dropout", type=float, default=0.1)
+    parser.add_argument("--e_activation", default="gelu")
+    parser.add_argument("--e_ff_size", type=int, default=1024)
+    parser.add_argument("--count_padding", action="store_true", help="the loss counts padding and unseen joints, as published")

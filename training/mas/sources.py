@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol
 
 import numpy as np
 
-from pose_rt.core.motion_sets import MotionSet
+from pose_rt.core.motion_sets import MOTION_SETS, MotionSet
+from pose_rt.errors import InputError
 
 from .batches import Batch, Normaliser, measure
+from .clips import open_folder
 from .projections import Projections, open_projections
 
 _MEASURED = 3000
@@ -45,7 +48,16 @@ def cmu17(folder: Path, split: str = "train", normaliser: Normaliser | None = No
 
 
 def open_source(
-    name: str, datapath: str | None, split: str, size: int | None = None, augmentations: list[str] | None = None, seed: int = 0
+    name: str, datapath: str | None, split: str, size: int | None = None, augmentations: Sequence[str] | None = None, seed: int = 0
 ) -> Source:
-    """The source of a data set's name."""
-    return cmu17(Path(datapath or "dataset/cmu17"), split)
+    """The split of a data set; `datapath` defaults to ``dataset/NAME``.
+
+    Raises:
+        InputError: no such data, or none that is long enough.
+    """
+    folder = Path(datapath or f"dataset/{name}")
+    if name == "cmu17":
+        return cmu17(folder, split)
+    if not folder.is_dir():
+        raise InputError(f"{folder}: no such folder", "name the data set's folder with --datapath")
+    return open_folder(MOTION_SETS[name], folder, split, size, augmentations, seed)
