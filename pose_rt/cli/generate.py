@@ -7,9 +7,11 @@ from typing import Annotated
 
 import typer
 
+from . import generate_motion
 from .prior_options import open_prior
 
 app = typer.Typer(help="Make poses and motion out of nothing.", no_args_is_help=True, rich_markup_mode=None)
+generate_motion.register(app)
 
 
 @app.command("poses")

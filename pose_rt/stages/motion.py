@@ -68,6 +68,10 @@ class MotionModel:
         self.mean, self.std = (np.asarray(about[key], np.float32)[..., None] for key in ("mean", "std"))
         self._schedule: tuple[str, int] = (about["schedule"], about["steps"])
 
+    def close(self) -> None:
+        """Free the network."""
+        self._network.close()
+
     def tables(self, steps: int | None) -> Tables:
         """Of the schedule, with `steps` of its steps (None: all).
 

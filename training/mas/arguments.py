@@ -53,7 +53,7 @@ def add_diffusion(parser: argparse.ArgumentParser) -> None:
 
 def add_training(parser: argparse.ArgumentParser) -> None:
     """The trainer; the last five are ours."""
-    parser.add_argument("--save_dir", required=True)
+    parser.add_argument("--save_dir", help="folder of the run; needed unless a run is resumed")
     parser.add_argument("--overwrite_model", action="store_true")
     parser.add_argument("--train_platform_type", choices=("NoPlatform", "TensorboardPlatform"), default="NoPlatform")
     parser.add_argument("--lr", type=float, default=1e-5)

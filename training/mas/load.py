@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -128,7 +129,7 @@ class TorchNetwork:
         self._network = trained.network
 
     @torch.no_grad()
-    def run(self, feeds: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    def run(self, feeds: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         x, t, lengths = (torch.from_numpy(feeds[name]) for name in ("x", "t", "lengths"))
         return {"prediction": self._network(x, t, lengths).numpy()}
 

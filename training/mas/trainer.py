@@ -130,6 +130,8 @@ def check(options: argparse.Namespace) -> None:
     Raises:
         UsageError, OutputError, InputError.
     """
+    if options.save_dir is None:
+        raise UsageError("--save_dir is missing", "name the folder of the run")
     out = Path(options.save_dir)
     resumes = bool(options.resume_checkpoint) and Path(options.resume_checkpoint).resolve().parent == out.resolve()
     if out.exists() and any(out.iterdir()) and not (options.overwrite_model or resumes):

@@ -1,0 +1,85 @@
+"""Generated motions in files: `results.npy` as published, the same as arrays without pickles, and reading either's safe form."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..core.motion_sets import MOTION_SETS, MotionSet
+from ..errors import InputError, UsageError
+from .sinks.base import PartFile, write_errors
+from .sources.base import check_media_path
+
+
+@dataclass(frozen=True)
+class GeneratedMotions:
+    """Motions as they were sampled, padded to one length.
+
+    Attributes:
+        values: (B, T, J, 3) joints, x right, y up, z away from the viewer; or (B, J, 2, T) for 2D.
+        lengths: (B,) frames that count.
+        spec: the data set of the model.
+        about: how they were made.
+    """
+
+    values: np.ndarray
+    lengths: np.ndarray
+    spec: MotionSet
+    about: dict[str, Any]
+
+    def motion(self, index: int) -> np.ndarray:
+        """One motion, cut to its length: (T, J, 3), or (T, J, 2) for 2D."""
+        length = int(self.lengths[index])
+        one = self.values[index]
+        return one[:length] if self.values.shape[-1] == 3 else one[..., :length].transpose(2, 0, 1)
+
+
+def write_npy(path: Path, motions: GeneratedMotions) -> Path:
+    """The published file: a pickled dictionary {motions, model_kwargs: {y: {lengths, uncond}}}."""
+    content = {"motions": motions.values, "model_kwargs": {"y": {"lengths": motions.lengths, "uncond": True}}}
+    box = np.empty((), object)
+    box[()] = content
+    return _write(path, lambda file: np.save(file, box))
+
+
+def write_npz(path: Path, motions: GeneratedMotions) -> Path:
+    """The same as plain arrays: `motions`, `lengths`, `fps`, and `about` as JSON."""
+    about = {"dataset": motions.spec.name, "joints": list(motions.spec.skeleton.joints), **motions.about}
+    arrays: dict[str, Any] = {"motions": motions.values, "lengths": motions.lengths, "fps": np.float64(motions.spec.fps)}
+    return _write(path, lambda file: np.savez_compressed(file, about=json.dumps(about), **arrays))
+
+
+def _write(path: Path, save: Any) -> Path:
+    part = PartFile(path)
+    try:
+        with write_errors(path), part.temporary.open("wb") as file:
+            save(file)
+        part.commit()
+    except BaseException:
+        part.discard()
+        raise
+    return path
+
+
+def read_generated(path: str | Path) -> GeneratedMotions:
+    """Read what `write_npz` wrote.
+
+    Raises:
+        UsageError: no such file, or the published pickle.
+        InputError: not such a file.
+    """
+    path = check_media_path(path, "generated motion")
+    if path.suffix.lower() == ".npy":
+        raise UsageError(f"'{path}' is a pickle, which is not read", f"give the file beside it: {path.with_suffix('.npz')}")
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            arrays = {name: archive[name] for name in archive.files}
+        about = json.loads(str(arrays["about"]))
+        spec = MOTION_SETS[about.pop("dataset")]
+        return GeneratedMotions(arrays["motions"], arrays["lengths"].astype(np.int64), spec, about)
+    except Exception as error:  # zip, header, pickle and JSON errors come in many kinds
+        raise InputError(f"'{path}' does not hold generated motions ({error})", "make some with: pose-rt generate motion3d") from error
