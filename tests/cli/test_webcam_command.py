@@ -9,7 +9,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import av
@@ -71,12 +71,23 @@ def when_written(data: Path, act: Callable[[], None]) -> None:
     threading.Thread(target=wait, daemon=True).start()
 
 
-def start(*arguments: str) -> subprocess.Popen[str]:
-    return subprocess.Popen([sys.executable, "-m", "pose_rt.cli.app", *arguments], stderr=subprocess.PIPE, text=True)
+@pytest.fixture
+def start() -> Iterator[Callable[..., subprocess.Popen[str]]]:
+    """Starts `pose-rt`; what has not ended with the test is killed."""
+    started = []
+
+    def one(*arguments: str) -> subprocess.Popen[str]:
+        started.append(subprocess.Popen([sys.executable, "-m", "pose_rt.cli.app", *arguments], stderr=subprocess.PIPE, text=True))
+        return started[-1]
+
+    yield one
+    for process in started:
+        process.kill()
+        process.wait()
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_signal_ends_the_run_and_keeps_the_files(tmp_path: Path, number: int) -> None:
+def test_a_signal_ends_the_run_and_keeps_the_files(start: Callable[..., subprocess.Popen[str]], tmp_path: Path, number: int) -> None:
     data, video = tmp_path / "o.jsonl", tmp_path / "o.mp4"
     process = start(*LIVE, "--loop", "--no-3d", "--save-json", str(data), "--record", str(video))
     deadline = time.monotonic() + 40
@@ -92,7 +103,9 @@ def test_a_signal_ends_the_run_and_keeps_the_files(tmp_path: Path, number: int) 
 
 
 @pytest.mark.parametrize("after_s", [0.3, 0.8])
-def test_a_signal_before_the_first_frame_is_a_clean_end(tmp_path: Path, after_s: float) -> None:
+def test_a_signal_before_the_first_frame_is_a_clean_end(
+    start: Callable[..., subprocess.Popen[str]], tmp_path: Path, after_s: float
+) -> None:
     process = start(*LIVE, "--loop", "--record", str(tmp_path / "o.mp4"))
     time.sleep(after_s)
     process.send_signal(signal.SIGINT)
