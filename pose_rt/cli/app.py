@@ -11,7 +11,7 @@ import typer
 from pose_rt import __version__
 from pose_rt.errors import PoseRtError
 
-from . import bench, build_engines, cameras, complete, denoise, doctor, engines, forecast, generate, lift, models, video, webcam
+from . import bench, build_engines, cameras, complete, denoise, doctor, engines, forecast, generate, lift, mesh, models, video, webcam
 
 EXIT_INTERRUPTED = 130
 # Newer typer carries its own copy of click, older typer depends on it: the base of BadParameter is the usage error in both.
@@ -50,6 +50,7 @@ app.command("lift")(lift.lift)
 app.command("complete")(complete.complete)
 app.command("denoise")(denoise.denoise)
 app.command("doctor")(doctor.doctor)
+app.command("mesh")(mesh.mesh)
 app.add_typer(generate.app, name="generate")
 app.add_typer(models.app, name="models")
 app.add_typer(engines.app, name="engines")

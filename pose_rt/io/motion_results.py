@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 
@@ -13,6 +14,8 @@ from ..core.motion_sets import MOTION_SETS, MotionSet
 from ..errors import InputError, UsageError
 from .sinks.base import PartFile, write_errors
 from .sources.base import check_media_path
+
+_MAKE = "make some with: pose-rt generate motion3d"
 
 
 @dataclass(frozen=True)
@@ -48,12 +51,18 @@ def write_npy(path: Path, motions: GeneratedMotions) -> Path:
 
 def write_npz(path: Path, motions: GeneratedMotions) -> Path:
     """The same as plain arrays: `motions`, `lengths`, `fps`, and `about` as JSON."""
-    about = {"dataset": motions.spec.name, "joints": list(motions.spec.skeleton.joints), **motions.about}
+    skeleton = motions.spec.skeleton
+    about = {"dataset": motions.spec.name, "skeleton": skeleton.name, "joints": list(skeleton.joints), **motions.about}
     arrays: dict[str, Any] = {"motions": motions.values, "lengths": motions.lengths, "fps": np.float64(motions.spec.fps)}
-    return _write(path, lambda file: np.savez_compressed(file, about=json.dumps(about), **arrays))
+    return write_plain(path, {**arrays, "about": json.dumps(about)})
 
 
-def _write(path: Path, save: Any) -> Path:
+def write_plain(path: Path, arrays: dict[str, Any]) -> Path:
+    """Arrays as .npz; whole or not at all."""
+    return _write(path, lambda file: np.savez_compressed(file, **arrays))
+
+
+def _write(path: Path, save: Callable[[BinaryIO], None]) -> Path:
     part = PartFile(path)
     try:
         with write_errors(path), part.temporary.open("wb") as file:
@@ -65,8 +74,8 @@ def _write(path: Path, save: Any) -> Path:
     return path
 
 
-def read_generated(path: str | Path) -> GeneratedMotions:
-    """Read what `write_npz` wrote.
+def read_arrays(path: str | Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+    """The arrays of a file with `motions` in it, and its `about`, empty where there is none.
 
     Raises:
         UsageError: no such file, or the published pickle.
@@ -78,8 +87,22 @@ def read_generated(path: str | Path) -> GeneratedMotions:
     try:
         with np.load(path, allow_pickle=False) as archive:
             arrays = {name: archive[name] for name in archive.files}
-        about = json.loads(str(arrays["about"]))
-        spec = MOTION_SETS[about.pop("dataset")]
-        return GeneratedMotions(arrays["motions"], arrays["lengths"].astype(np.int64), spec, about)
+        about = json.loads(str(arrays.pop("about"))) if "about" in arrays else {}
     except Exception as error:  # zip, header, pickle and JSON errors come in many kinds
-        raise InputError(f"'{path}' does not hold generated motions ({error})", "make some with: pose-rt generate motion3d") from error
+        raise InputError(f"'{path}' does not hold generated motions ({error})", _MAKE) from error
+    if "motions" not in arrays:
+        raise InputError(f"'{path}' does not hold generated motions (its arrays: {', '.join(arrays) or 'none'})", _MAKE)
+    return arrays, about
+
+
+def read_generated(path: str | Path) -> GeneratedMotions:
+    """Read what `write_npz` wrote.
+
+    Raises:
+        UsageError, InputError: see `read_arrays`; InputError also for a file that does not name its data set.
+    """
+    arrays, about = read_arrays(path)
+    name = about.pop("dataset", None)
+    if name not in MOTION_SETS or "lengths" not in arrays:
+        raise InputError(f"'{path}' does not say what its motions are (data set {name!r})", _MAKE)
+    return GeneratedMotions(arrays["motions"], arrays["lengths"].astype(np.int64), MOTION_SETS[name], about)

@@ -30,7 +30,7 @@ MAY_USE: dict[str, set[str]] = {
     "io": _MIDDLE,
     "pipeline": _UPPER,
     "bench": _UPPER | {"pipeline"},
-    "cli": _UPPER | {"pipeline", "bench"},
+    "cli": _UPPER | {"pipeline", "bench", "models"},  # models inside commands only: `pose-rt --help` loads no torch
     "models": _FOUNDATION | {"diffusion"},
 }
 """The arrows of ARCHITECTURE.md. A part may always use itself."""

@@ -26,6 +26,8 @@ def add_data(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--data_augmentations", nargs="*", choices=("shift_aug", "scale_aug", "length_aug"), help="default: those of the data set"
     )
+    parser.add_argument("--with_cmu17", help="tracks only: folder of cmu17, whose projections are mixed in")
+    parser.add_argument("--tracks_share", type=float, default=0.5, help="of each batch, with --with_cmu17")
     parser.add_argument("--cond", choices=("no_cond", "text", "action"), default="no_cond")
 
 
@@ -52,7 +54,7 @@ def add_diffusion(parser: argparse.ArgumentParser) -> None:
 
 
 def add_training(parser: argparse.ArgumentParser) -> None:
-    """The trainer; the last five are ours."""
+    """The trainer; those from --log_interval on are ours."""
     parser.add_argument("--save_dir", help="folder of the run; needed unless a run is resumed")
     parser.add_argument("--overwrite_model", action="store_true")
     parser.add_argument("--train_platform_type", choices=("NoPlatform", "TensorboardPlatform"), default="NoPlatform")
@@ -65,6 +67,7 @@ def add_training(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--minutes", type=float, help="stop after this time (default: by steps alone)")
     parser.add_argument("--cosine", action="store_true", help="warm-up and cosine decay of the learning rate over steps or minutes")
     parser.add_argument("--ema", type=float, default=0.0, help="decay of averaged weights, 0 for none")
+    parser.add_argument("--init_checkpoint", default="", help="start from the weights of this model")
     parser.add_argument("--velocity", type=float, default=0.0, help="weight of the error of frame differences")
 
 

@@ -68,3 +68,15 @@ def pad(clips: Sequence[np.ndarray], masks: Sequence[np.ndarray | None] | None =
         seen = None if masks is None else masks[i]
         mask[i, ..., : len(clip)] = 1.0 if seen is None else np.asarray(seen, np.float32).transpose(1, 2, 0)
     return Batch(motion, lengths, mask, tuple(texts))
+
+
+def joined(batches: Sequence[Batch]) -> Batch:
+    """Several batches as one, padded to the longest."""
+    longest = max(batch.motion.shape[-1] for batch in batches)
+
+    def wide(values: np.ndarray) -> np.ndarray:
+        return np.pad(values, ((0, 0), (0, 0), (0, 0), (0, longest - values.shape[-1])))
+
+    motion = np.concatenate([wide(batch.motion) for batch in batches])
+    mask = np.concatenate([wide(batch.mask) for batch in batches])
+    return Batch(motion, np.concatenate([b.lengths for b in batches]), mask, tuple(text for b in batches for text in b.texts))

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import random
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
@@ -115,6 +115,11 @@ class FolderSource:
 
     def __init__(self, spec: MotionSet, clips: list[Clip], normaliser: Normaliser, augmentations: Sequence[str]) -> None:
         self.spec, self.clips, self.normaliser, self._augmentations = spec, clips, normaliser, tuple(augmentations)
+
+    def normalised(self, normaliser: Normaliser) -> FolderSource:
+        """The same clips normalised by another mean and standard deviation."""
+        clips = [replace(clip, motion=normaliser(self.normaliser.back(clip.motion))) for clip in self.clips]
+        return FolderSource(self.spec, clips, normaliser, self._augmentations)
 
     def batch(self, rng: np.random.Generator, count: int) -> Batch:
         """`count` clips; those longer than the data set's longest are cut at random places."""

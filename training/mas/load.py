@@ -92,8 +92,8 @@ def _normaliser(values: dict[str, Any], args: dict[str, Any], path: Path) -> Nor
     raise InputError(f"{path}: no Mean.npy and Std.npy beside it or in {folder}", "copy those of the data set beside the checkpoint")
 
 
-def load_evaluator(path: Path) -> tuple[Evaluator, dict[str, Any]]:
-    """The evaluator of a checkpoint, in eval mode, and its args.
+def load_evaluator(path: Path) -> tuple[Evaluator, dict[str, Any], Normaliser | None]:
+    """The evaluator of a checkpoint, in eval mode, its args, and its normalisation (a published file has none).
 
     Raises:
         InputError: see `load_motion_model`.
@@ -105,7 +105,8 @@ def load_evaluator(path: Path) -> tuple[Evaluator, dict[str, Any]]:
     sizes = {key: args[key] for key in names if key in args}
     network = Evaluator(EvaluatorConfig(joints=MOTION_SETS[args["dataset"]].joints, **sizes))
     _state(values, network, path, averaged=True)
-    return network.eval(), args
+    normaliser = Normaliser(values["mean"].numpy(), values["std"].numpy()) if "mean" in values else None
+    return network.eval(), args, normaliser
 
 
 def metadata(trained: Trained) -> dict[str, Any]:

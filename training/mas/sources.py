@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
 import numpy as np
 
 from pose_rt.core.motion_sets import MOTION_SETS, MotionSet
-from pose_rt.errors import InputError
+from pose_rt.errors import InputError, UsageError
 
-from .batches import Batch, Normaliser, measure
-from .clips import open_folder
+from .batches import Batch, Normaliser, joined, measure
+from .clips import FolderSource, open_folder
 from .projections import Projections, open_projections
 
 _MEASURED = 3000
@@ -45,6 +46,35 @@ def cmu17(folder: Path, split: str = "train", normaliser: Normaliser | None = No
         fitted = projections if split == "train" else open_projections(folder, "train")
         normaliser = measure(fitted.clips2d(np.random.default_rng(0), _MEASURED))
     return ProjectionSource(projections, normaliser)
+
+
+@dataclass
+class Mixture:
+    """Batches of which a share comes from tracks and the rest from cmu17's projections, normalised alike."""
+
+    tracks: FolderSource
+    projections: ProjectionSource
+    share: float
+    spec: MotionSet
+    normaliser: Normaliser
+
+    def batch(self, rng: np.random.Generator, count: int) -> Batch:
+        own = round(self.share * count)
+        parts = [self.tracks.batch(rng, own)] * (own > 0) + [self.projections.batch(rng, count - own)] * (own < count)
+        return joined(parts)
+
+
+def mixture(tracks: FolderSource, folder: Path, share: float) -> Mixture:
+    """Tracks together with cmu17's projections, by whose mean and standard deviation both are normalised.
+
+    Raises:
+        InputError: cmu17 is not there.
+        UsageError: no share.
+    """
+    if not 0 < share < 1:
+        raise UsageError(f"--tracks_share is {share}, wanted a number between 0 and 1")
+    projections = cmu17(folder)
+    return Mixture(tracks.normalised(projections.normaliser), projections, share, tracks.spec, projections.normaliser)
 
 
 def open_source(

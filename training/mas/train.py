@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -17,12 +18,15 @@ from torch import Tensor
 from pose_rt.diffusion.gaussian import make_tables
 from pose_rt.errors import PoseRtError, UsageError
 from pose_rt.models.mas import MDM, MDMConfig
+from training.common import checkpoint
 
 from . import trainer
 from .arguments import add_data, add_diffusion, add_model, add_training
 from .batches import Batch
+from .clips import FolderSource
+from .load import load_motion_model
 from .objective import diffusion_loss
-from .sources import open_source
+from .sources import Source, mixture, open_source
 
 
 def build(options: argparse.Namespace, joints: int) -> MDM:
@@ -41,9 +45,23 @@ def build(options: argparse.Namespace, joints: int) -> MDM:
     )  # fmt: skip
 
 
+def training_source(options: argparse.Namespace) -> Source:
+    """The data of a run's options.
+
+    Raises:
+        UsageError: --with_cmu17 with another data set than tracks.
+    """
+    source = open_source(options.dataset, options.datapath, options.data_split, options.data_size, options.data_augmentations, options.seed)
+    if not options.with_cmu17:
+        return source
+    if options.dataset != "tracks" or not isinstance(source, FolderSource):
+        raise UsageError(f"--with_cmu17 goes with --dataset tracks, not {options.dataset}", "leave it out")
+    return mixture(source, Path(options.with_cmu17), options.tracks_share)
+
+
 def run(options: argparse.Namespace) -> trainer.State:
     """Read the data, build the network, train."""
-    source = open_source(options.dataset, options.datapath, options.data_split, options.data_size, options.data_augmentations, options.seed)
+    source = training_source(options)
     torch.manual_seed(options.seed)
     network = build(options, source.spec.joints)
     try:
@@ -58,6 +76,9 @@ def run(options: argparse.Namespace) -> trainer.State:
         how = {"mean_type": options.model_mean_type, "velocity": options.velocity}
         return diffusion_loss(network, tables, clean, lengths, mask, t, noise, **how)
 
+    if options.init_checkpoint and not options.resume_checkpoint:
+        start = load_motion_model(Path(options.init_checkpoint))
+        checkpoint.load_into(network, start.network.state_dict(), Path(options.init_checkpoint))
     return trainer.run(options, source, network, loss_of)
 
 
