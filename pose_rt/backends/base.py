@@ -98,17 +98,21 @@ class DeviceBackend(Backend, Protocol):
     """A backend on a GPU, whose inputs and outputs can stay there.
 
     `run_device` takes anything with `__cuda_array_interface__` on the backend's GPU (C-contiguous, of the dtype and shape in `inputs`)
-    and gives a `DeviceView` an output, in memory of the backend: valid until the next run. It waits for the stream that an input names
-    before it reads; an output names the stream it is still being made on, None once it is finished. Values are not examined: whoever
-    brings them to the host does so (`check_finite`).
+    and gives a `DeviceView` an output, in memory of the backend: valid until the next run. The host waits for nothing. The GPU waits
+    for the stream that an input names before it reads, unless it is `stream`; the outputs are being made there. Values are not examined:
+    whoever brings them to the host does so (`check_finite`).
 
     Attributes:
         device: GPU number.
+        stream: of the GPU, on which the backend works. What is put there before or after a run comes before or after it.
     """
 
     device: int
+    stream: int
 
     def run_device(self, feeds: Mapping[str, Any]) -> dict[str, DeviceView]: ...
+
+    def activate(self) -> None: ...
 
 
 def check_feeds(model: str, inputs: Sequence[TensorInfo], feeds: Mapping[str, np.ndarray]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import threading
 from collections.abc import Mapping
@@ -135,6 +136,9 @@ class OnnxRuntimeCudaBackend:
         device: GPU number.
         cuda: the GPU, if not the driver's.
 
+    Attributes:
+        stream: on which everything runs.
+
     Raises:
         BackendError: no onnxruntime-gpu, no driver, no GPU, CUDA's libraries missing, too little memory.
         UsageError: a GPU number that is not there.
@@ -152,10 +156,10 @@ class OnnxRuntimeCudaBackend:
         self._cuda.activate()
         if hasattr(onnxruntime, "preload_dlls"):  # since 1.21: CUDA and cuDNN as they lie in site-packages
             onnxruntime.preload_dlls()
-        self._stream = self._cuda.stream()
+        self.stream = self._cuda.stream()
         settings = {
             "device_id": str(device),
-            "user_compute_stream": str(self._stream),
+            "user_compute_stream": str(self.stream),
             # The default tries every algorithm anew for every batch size, and takes memory by doubling.
             "cudnn_conv_algo_search": "HEURISTIC",
             "arena_extend_strategy": "kSameAsRequested",
@@ -168,9 +172,11 @@ class OnnxRuntimeCudaBackend:
                     "pip install 'pose-rt[gpu]' brings them; see `pose-rt doctor`, or use --backend onnxruntime",
                 )
         except BaseException:
-            self._cuda.destroy_stream(self._stream)
+            self._cuda.destroy_stream(self.stream)
             raise
         self._session: Any = loaded.session
+        self._without_waiting = onnxruntime.RunOptions()
+        self._without_waiting.add_run_config_entry("disable_synchronize_execution_providers", "1")
         self.inputs, self.outputs, self.metadata = loaded.inputs, loaded.outputs, loaded.metadata
         self._lock = threading.Lock()
         self.choice = f"ONNX Runtime {version} with CUDA, on {self._cuda.gpu.name} (GPU {device}, driver {self._cuda.gpu.driver})"
@@ -189,43 +195,51 @@ class OnnxRuntimeCudaBackend:
                 binding.bind_cpu_input(name, np.ascontiguousarray(value))
             for info in self.outputs:
                 binding.bind_output(info.name)
-            self._execute(binding)
+            self._execute(binding, None)
             outputs = dict(zip((info.name for info in self.outputs), binding.copy_outputs_to_cpu(), strict=True))
         check_finite(self.name, outputs)
         return outputs
 
     def run_device(self, feeds: Mapping[str, Any]) -> dict[str, DeviceView]:
-        """Run the network on arrays of the GPU; see `DeviceBackend`. The outputs are finished."""
+        """Run the network on arrays of the GPU, without waiting: the outputs are being made on `stream`; see `DeviceBackend`."""
         self._check_open()
         views = check_device_feeds(self.name, self.inputs, feeds)
         with self._lock:
             self._cuda.activate()
             binding = self._session.io_binding()
             for name, view in views.items():
-                if view.stream is not None:
-                    self._cuda.wait_for(self._stream, view.stream)
+                if view.stream is not None and view.stream != self.stream:
+                    self._cuda.wait_for(self.stream, view.stream)
                 binding.bind_input(name, "cuda", self.device, view.dtype, view.shape, view.pointer)
             for info in self.outputs:
                 binding.bind_output(info.name, "cuda", self.device)
-            self._execute(binding)
+            self._execute(binding, self._without_waiting)
             values = zip(self.outputs, binding.get_outputs(), strict=True)
-            return {info.name: DeviceView(value.data_ptr(), value.shape(), info.dtype, owner=value) for info, value in values}
+            return {i.name: DeviceView(v.data_ptr(), v.shape(), i.dtype, stream=self.stream, owner=v) for i, v in values}
+
+    def activate(self) -> None:
+        """Make the backend's GPU the calling thread's current one, for work of one's own on `stream`."""
+        self._cuda.activate()
 
     def close(self) -> None:
         """Free the session and its stream; safe to call twice."""
-        if self._session is not None:
+        if self._session is None:
+            return
+        with contextlib.suppress(BackendError):  # the device may be lost; then there is nothing left to free
+            self._cuda.activate()
+            self._cuda.synchronise(self.stream)
             self._session = None
-            self._cuda.destroy_stream(self._stream)
+            self._cuda.destroy_stream(self.stream)
+        self._session, self.stream = None, 0
 
     def _check_open(self) -> None:
         if self._session is None:
             raise ValueError(f"{self.name}: the backend is closed; open it again")
 
-    def _execute(self, binding: Any) -> None:
+    def _execute(self, binding: Any, options: Any) -> None:
+        """Run on `stream`, with which the session ends by waiting for it unless the options say otherwise."""
         try:
-            binding.synchronize_inputs()
-            self._session.run_with_iobinding(binding)
-            binding.synchronize_outputs()
+            self._session.run_with_iobinding(binding, options)
         except Exception as error:  # as above
             if _lacks_memory(error):
                 raise _no_memory(self.name, error) from error

@@ -30,7 +30,7 @@ class DeviceSampler:
     """`pose_rt.diffusion.ddim.ddim_sample` with the network and the steps between (`ops.ddim_step`) on one stream of a GPU.
 
     Args:
-        backend: runs the denoiser (see `stages.lifter.Lifter`) and has `run_device`.
+        backend: a `DeviceBackend` that runs the denoiser (see `stages.lifter.Lifter`).
         mirror: the skeleton whose mirrored prediction is averaged in, in the same run; None = no averaging.
     """
 
@@ -39,7 +39,7 @@ class DeviceSampler:
         self._skeleton = mirror
         self._mirror = None if mirror is None else mirror.mirror.astype(np.int32)
         self._step_dtype = next(np.dtype(t.dtype) for t in backend.inputs if t.name == "step")
-        self._stream: int = getattr(backend, "stream", 0)
+        self._stream: int = backend.stream
 
     def __call__(
         self,
@@ -77,8 +77,7 @@ class DeviceSampler:
     def _sample(
         self, xy: np.ndarray, noise_init: np.ndarray, noise_steps: Sequence[np.ndarray], start: int | None, shown: np.ndarray
     ) -> np.ndarray:
-        if hasattr(self._backend, "activate"):
-            self._backend.activate()  # the GPU on which the copies are made
+        self._backend.activate()  # the GPU on which the copies are made
         y = np.ascontiguousarray(noise_init, np.float32)
         condition, state = self._send(self._with_mirrored(xy)), self._send(y)
         network = self._send(self._with_mirrored(network_input(shown.astype(np.float32), self._scale)))
@@ -112,8 +111,8 @@ class DeviceSampler:
 
 
 class _Sent(DeviceView):
-    """A copy on the GPU that says on which stream work on it may be under way: a backend on another stream waits for it."""
+    """A copy on the GPU that says on which stream work on it may be under way."""
 
     def __init__(self, array: Any, stream: int) -> None:
         view = DeviceView.of(array)
-        super().__init__(view.pointer, view.shape, view.dtype, stream=stream or 1, owner=array)  # the interface calls the default stream 1
+        super().__init__(view.pointer, view.shape, view.dtype, stream=stream, owner=array)

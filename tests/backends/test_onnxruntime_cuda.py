@@ -76,6 +76,7 @@ def test_too_little_memory_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("pretended")
+@pytest.mark.filterwarnings("ignore::UserWarning")
 def test_a_damaged_file_is_the_files_fault(tmp_path: Path) -> None:
     (tmp_path / "x.onnx").write_text("hello")
     with pytest.raises(ModelError, match=r"'x' cannot be loaded"):

@@ -228,7 +228,7 @@ def test_a_full_disk_ends_with_one_sentence_and_what_was_recorded(tmp_path: Path
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=90, check=False)
     assert done.returncode == 1 and "Traceback" not in done.stderr
     assert "grew too large" in done.stderr and f"kept: '{video}'" in done.stderr
-    assert sum(1 for _ in VideoSource(video)) > 5  # the last fragment may be cut off
+    assert sum(1 for _ in VideoSource(video)) > 0  # whole fragments; the last one may be cut off
 
 
 def test_timings_are_json_numbers(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -72,6 +73,13 @@ def tensorrt_on_the_host(file: Path) -> Backend:
     return fake_backend(file)
 
 
+def cuda_on_the_host(file: Path) -> Backend:
+    """ONNX Runtime's CUDA backend likewise."""
+    from tests.engines.fake_backend import fake_cuda_backend
+
+    return fake_cuda_backend(file)
+
+
 def _on_gpu(file: Path, backend: str) -> Backend:
     try:
         return open_backend(file, backend=backend)
@@ -99,6 +107,7 @@ IMPLEMENTATIONS: dict[str, Callable[[Path], Backend]] = {
     "cuda": cuda_backend,
     "tensorrt": tensorrt_backend,
     "tensorrt on the host": tensorrt_on_the_host,
+    "cuda on the host": cuda_on_the_host,
 }
 GPU = ("cuda", "tensorrt")
 
@@ -118,6 +127,14 @@ def backend(request: pytest.FixtureRequest, file: Path) -> Iterator[Backend]:
 def device_backend(request: pytest.FixtureRequest, file: Path) -> Iterator[DeviceBackend]:
     opened = IMPLEMENTATIONS[request.param](file)
     yield cast(DeviceBackend, opened)
+    opened.close()
+
+
+@pytest.fixture(params=["tensorrt on the host", "cuda on the host"])
+def host_backend(request: pytest.FixtureRequest, file: Path) -> Iterator[Any]:
+    """A `DeviceBackend` whose driver notes what is asked of it."""
+    opened = IMPLEMENTATIONS[request.param](file)
+    yield opened
     opened.close()
 
 
@@ -168,6 +185,31 @@ def on_host(backend: DeviceBackend, view: DeviceView) -> np.ndarray:
     cuda.download(array.ctypes.data, view.pointer, view.nbytes, stream)
     cuda.synchronise(stream)
     return array
+
+
+def test_the_host_waits_for_nothing_on_the_backends_own_stream(host_backend: Any) -> None:
+    calls, stream = host_backend._cuda._library.calls, host_backend.stream
+    assert stream > 2  # one of its own: 0, 1 and 2 are the default streams
+    calls.clear()
+    for _ in range(2):
+        given = feeds()
+        views = {k: DeviceView(v.ctypes.data, v.shape, v.dtype, stream=stream, owner=v) for k, v in given.items()}
+        outputs = host_backend.run_device(views)
+        assert {view.stream for view in outputs.values()} == {stream}
+        np.testing.assert_array_equal(in_host_memory(outputs["s"]), 2 * given["x"] + given["b"])
+    assert calls == ["execute", "execute"]
+    other = host_backend._cuda.stream()
+    host_backend.run_device({**views, "x": DeviceView(given["x"].ctypes.data, (2, 3), "f4", stream=other, owner=given["x"])})
+    assert [call for call in calls if call in ("wait", "synchronize")] == ["wait"]  # for the other stream, and on the GPU
+    host_backend.run(given)
+    assert calls[-1] == "synchronize"
+    host_backend.close()
+    assert host_backend.stream == 0
+
+
+def in_host_memory(view: DeviceView) -> np.ndarray:
+    raw = (ctypes.c_uint8 * view.nbytes).from_address(view.pointer)
+    return np.ctypeslib.as_array(raw).view(view.dtype).reshape(view.shape)
 
 
 def test_device_arrays_are_checked(device_backend: DeviceBackend) -> None:

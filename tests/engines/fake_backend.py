@@ -1,18 +1,22 @@
-"""`backends.tensorrt` on the fake GPU, with an ONNX file in the place of an engine."""
+"""`backends.tensorrt` on the fake GPU, with an ONNX file in the place of an engine, and ONNX Runtime's CUDA backend on it."""
 
 from __future__ import annotations
 
 import hashlib
+from functools import partial
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
+
+import onnxruntime
 
 from pose_rt.backends.cuda_memory import Cuda
-from pose_rt.backends.onnxruntime import OnnxRuntimeBackend
+from pose_rt.backends.onnxruntime import CUDA, OnnxRuntimeBackend, OnnxRuntimeCudaBackend
 from pose_rt.backends.tensorrt import TensorRtBackend, machine
 from pose_rt.engines import cache
 from pose_rt.engines.profiles import shapes
 from pose_rt.engines.runtime import Runtime
-from tests.engines.fake_gpu import FakeDriver, fake_tensorrt
+from tests.engines.fake_gpu import FakeDriver, HostSession, fake_tensorrt
 
 
 def fake_sidecar(file: Path, where: cache.Machine, people: int = 4, **changes: Any) -> cache.Sidecar:
@@ -39,3 +43,14 @@ def fake_backend(file: Path, driver: FakeDriver | None = None, people: int = 4, 
     runtime = Runtime(fake_tensorrt(driver), "TensorRT", "10.3.0")
     sidecar = fake_sidecar(file, machine(runtime, cuda), people)
     return TensorRtBackend(file, runtime=runtime, cuda=cuda, engine=(file.read_bytes(), sidecar), **options)
+
+
+def fake_cuda_backend(file: Path, driver: FakeDriver | None = None) -> OnnxRuntimeCudaBackend:
+    """ONNX Runtime's CUDA backend with the host's memory and arithmetic in the GPU's place."""
+    driver = driver or FakeDriver()
+    with (
+        patch.object(onnxruntime, "get_available_providers", lambda: [CUDA, "CPUExecutionProvider"]),
+        patch.object(onnxruntime, "preload_dlls", lambda: None, create=True),
+        patch.object(onnxruntime, "InferenceSession", partial(HostSession, driver)),
+    ):
+        return OnnxRuntimeCudaBackend(file, cuda=Cuda(0, driver))

@@ -1,4 +1,4 @@
-"""A GPU made of host memory, behind the functions of the driver's library, and a TensorRT runtime that computes with ONNX Runtime.
+"""A GPU made of host memory, behind the functions of the driver's library; TensorRT and the CUDA provider compute there on the host.
 
 They stand in for the device alone: what runs on them is the real `cuda_memory` and `backends.tensorrt`, and engines are never built
 with them. The driver checks what a real one would: pointers that were allocated, handles that exist, no waiting during a capture.
@@ -259,3 +259,54 @@ def fake_tensorrt(driver: FakeDriver) -> Any:
     return SimpleNamespace(
         __version__="10.3.0", ILogger=_Severity, Runtime=Runtime, TensorIOMode=SimpleNamespace(INPUT="INPUT", OUTPUT="OUTPUT")
     )
+
+
+class HostBinding:
+    """`onnxruntime.IOBinding` whose GPU is the host's memory."""
+
+    def __init__(self, binding: Any) -> None:
+        self.binding = binding
+
+    def bind_cpu_input(self, name: str, array: np.ndarray) -> None:
+        self.binding.bind_cpu_input(name, array)
+
+    def bind_input(self, name: str, device_type: str, device: int, dtype: Any, shape: Any, pointer: int) -> None:
+        assert device_type == "cuda"
+        self.binding.bind_input(name, "cpu", device, dtype, shape, pointer)
+
+    def bind_output(self, name: str, device_type: str = "cpu", device: int = 0) -> None:
+        assert device_type in ("cpu", "cuda")
+        self.binding.bind_output(name, "cpu", device)
+
+    def get_outputs(self) -> Any:
+        return self.binding.get_outputs()
+
+    def copy_outputs_to_cpu(self) -> Any:
+        return self.binding.copy_outputs_to_cpu()
+
+
+class HostSession:
+    """A session of ONNX Runtime's CUDA provider that computes on the host: `driver.calls` says when it would wait for its stream."""
+
+    _make = onnxruntime.InferenceSession
+
+    def __init__(self, driver: FakeDriver, model: Any, options: Any, providers: list[Any]) -> None:
+        self.driver = driver
+        (self.provider, settings), _ = providers
+        assert int(settings["user_compute_stream"]) in driver.handles
+        self.session = self._make(model, options, providers=["CPUExecutionProvider"])
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.session, name)
+
+    def get_providers(self) -> list[str]:
+        return [self.provider, "CPUExecutionProvider"]
+
+    def io_binding(self) -> HostBinding:
+        return HostBinding(self.session.io_binding())
+
+    def run_with_iobinding(self, bound: HostBinding, options: Any = None) -> None:
+        self.driver.calls.append("execute")
+        self.session.run_with_iobinding(bound.binding, options)
+        if options is None or options.get_run_config_entry("disable_synchronize_execution_providers") != "1":
+            self.driver.calls.append("synchronize")

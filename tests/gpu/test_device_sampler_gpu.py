@@ -1,7 +1,7 @@
-"""K DDIM steps that stay on the device: the TensorRT backend, our kernels between its runs, against the sampler on the host.
+"""K DDIM steps that stay on the device: TensorRT and ONNX Runtime's CUDA, our kernels between their runs, against the host's sampler.
 
-On a GPU the engine is real. Emulated (tests/emulate_cuda.sh) the kernels run on host threads and ONNX Runtime stands in for TensorRT on
-a GPU made of host memory: that proves the order of work, the buffers and the streams.
+On a GPU the engine is real. Emulated (tests/emulate_cuda.sh) the kernels run on host threads and ONNX Runtime computes on a GPU made of
+host memory: that proves the order of work, the buffers and the streams.
 """
 
 import os
@@ -17,7 +17,7 @@ from pose_rt.core.camera import Camera
 from pose_rt.core.skeleton import H36M17
 from pose_rt.errors import BackendError
 from pose_rt.stages.lifter import Lifter
-from tests.engines.fake_backend import fake_backend
+from tests.engines.fake_backend import fake_backend, fake_cuda_backend
 from tests.engines.fake_gpu import FakeDriver
 
 pytestmark = [
@@ -27,13 +27,15 @@ pytestmark = [
 MODEL = Path(__file__).parents[2] / "pose_rt/zoo/models/lifter_s.onnx"
 
 
-@pytest.fixture
-def backend(device: ModuleType, emulated: bool, monkeypatch: pytest.MonkeyPatch) -> Backend:
+@pytest.fixture(params=["tensorrt", "cuda"])
+def backend(request: pytest.FixtureRequest, device: ModuleType, emulated: bool, monkeypatch: pytest.MonkeyPatch) -> Backend:
     if emulated:
         monkeypatch.setattr(ops, "cuda_status", lambda: (True, "emulated"))
+        if request.param == "cuda":
+            return fake_cuda_backend(MODEL)
         return fake_backend(MODEL, FakeDriver(), people=1)  # 10 rows: more are run in parts
     try:
-        return open_backend(MODEL, backend="tensorrt", name="lifter_s")
+        return open_backend(MODEL, backend=request.param, name="lifter_s")
     except BackendError as error:
         pytest.skip(error.message)
 
@@ -65,4 +67,4 @@ def test_nothing_waits_between_the_steps(backend: Backend, emulated: bool, monke
         rng.normal(size=(2, 9, 17, 2)).astype(np.float32), rng.normal(size=(2, 9, 17, 3)).astype(np.float32),
         [rng.normal(size=(2, 9, 17, 3)).astype(np.float32) for _ in range(3)],
     )  # fmt: skip
-    assert driver.calls == ["execute", "execute", "capture", "execute", "launch", "launch"]
+    assert driver.calls in (["execute"] * 4, ["execute", "execute", "capture", "execute", "launch", "launch"])

@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from pose_rt.core.skeleton import BLAZEPOSE33, COCO17, H36M17, Skeleton
+from pose_rt.core.skeleton import BLAZEPOSE33, H36M17, MPI17, Skeleton
 from pose_rt.core.types import Frame, Keypoints2D, Packet
 from pose_rt.stages.swaps import MAX_HOLD_NS, Swaps, exchanged
 
@@ -139,5 +139,5 @@ def test_gaps_jumps_and_lost_points_start_anew_and_stay_finite() -> None:
 
 
 def test_a_skeleton_without_known_parts_is_refused() -> None:
-    with pytest.raises(ValueError, match="coco17"):
-        Swaps()(packet(0, 0.0, np.zeros((17, 2)), COCO17))
+    with pytest.raises(ValueError, match="got keypoints of skeleton mpi17"):
+        Swaps()(packet(0, 0.0, np.zeros((17, 2)), MPI17))

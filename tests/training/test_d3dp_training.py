@@ -22,7 +22,7 @@ from training.d3dp import train  # noqa: E402
 from training.d3dp.against_mediapipe import trailing_windows  # noqa: E402
 from training.d3dp.calibrate import coverage, fit_sigma, spread_of  # noqa: E402
 from training.d3dp.config import TrainConfig, published  # noqa: E402
-from training.d3dp.evaluate import at_lookahead  # noqa: E402
+from training.d3dp.evaluate_cmu17 import at_lookahead  # noqa: E402
 from training.d3dp.objective import corrupt, late_steps, mean_joint_distance, uniform_steps  # noqa: E402
 from training.d3dp.sampling import Lifter  # noqa: E402
 from training.d3dp.trainer import BatchStream, Trainer  # noqa: E402

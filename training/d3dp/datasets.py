@@ -44,7 +44,7 @@ def lifter_of(network: MixSTE | None, config: TrainConfig, device: str = "cpu") 
     skeletons = (SKELETONS[config.skeleton_in], SKELETONS[config.skeleton_out])
     root = mpi3dhp.ROOT if config.skeleton_out == "mpi17" else 0
     network = MixSTE(config.model()) if network is None else network
-    rows = rows_for(config.frames, config.width)
+    rows = rows_for(config.frames, config.width, device)
     return Lifter(network, config.unit_m, config.timesteps, config.scale, rows, *skeletons, root, device)
 
 

@@ -8,17 +8,21 @@ from __future__ import annotations
 
 import argparse
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from rich.console import Console
+from rich.progress import Progress
 from rich.table import Table
+from torch import Tensor
 
 from pose_rt.bench import machine
 from pose_rt.core.aggregate import choose_by_reprojection, mean_pose, take_joints
 from pose_rt.core.root import estimate_root
 from pose_rt.metrics.pose3d import mpjpe, pa_mpjpe
+from pose_rt.models.d3dp import MixSTE
 from training.data.cmu17 import PairConfig, Pairs, make_pairs
 from training.data.motion import CLIP_RATE_HZ, PLAIN, Clips, load_clips
 
@@ -28,6 +32,10 @@ from .sampling import Lifter
 
 HYPOTHESES, STEPS, LOOKAHEADS = (1, 5, 20), (1, 2, 5), (0, 3, 9, 13)
 SIGMA_HYPOTHESES = 3
+_SIGMA_DRAWS = ((1, SIGMA_HYPOTHESES), (2, SIGMA_HYPOTHESES), (1, 1))
+"""K and H of the fits."""
+_SIGMA_WINDOWS = 4
+"""Windows a fit is made on for each that it is tested on."""
 _CAMERA = np.array([1.0, 1.0, 0.0, 0.0], np.float32)
 
 
@@ -85,19 +93,38 @@ def accuracy(
     """
     dense = round(CLIP_RATE_HZ / config.rate_hz)
     rows = []
-    for flip in flips:
-        for k in (k for k in steps if k <= 2 or not flip or len(steps) == 1):
-            count = min(5, max(counts)) if flip and len(counts) > 1 else max(counts)
-            drawn = lifter.hypotheses(windows.xy, count, k, np.random.default_rng((seed, k)), flip=flip)
-            for h in (n for n in counts if n <= count):
-                part = drawn[:, :h]
-                whole = aggregate(part, windows)
-                for lookahead in lookaheads:
-                    truth = windows.target_m[:, windows.target_m.shape[1] - 1 - lookahead]
-                    poses = {name: at_lookahead(p, lookahead, dense, 1) for name, p in whole.items()}
-                    errors = errors_mm(poses, at_lookahead(part, lookahead, dense, 2), truth)
-                    rows.append({"H": h, "K": k, "lookahead": lookahead, "flip": flip, **errors})
+    for flip, k, count in draws(flips, counts, steps):
+        drawn = lifter.hypotheses(windows.xy, count, k, np.random.default_rng((seed, k)), flip=flip)
+        for h in (n for n in counts if n <= count):
+            part = drawn[:, :h]
+            whole = aggregate(part, windows)
+            for lookahead in lookaheads:
+                truth = windows.target_m[:, windows.target_m.shape[1] - 1 - lookahead]
+                poses = {name: at_lookahead(p, lookahead, dense, 1) for name, p in whole.items()}
+                errors = errors_mm(poses, at_lookahead(part, lookahead, dense, 2), truth)
+                rows.append({"H": h, "K": k, "lookahead": lookahead, "flip": flip, **errors})
     return rows
+
+
+def draws(flips: Iterable[bool], counts: tuple[int, ...], steps: tuple[int, ...]) -> list[tuple[bool, int, int]]:
+    """Flip, K and the largest H of every draw of hypotheses that `accuracy` makes."""
+    return [
+        (flip, k, min(5, max(counts)) if flip and len(counts) > 1 else max(counts))
+        for flip in flips
+        for k in steps
+        if k <= 2 or not flip or len(steps) == 1
+    ]
+
+
+def counted(lifter: Lifter, tick: Callable[[int], None]) -> Lifter:
+    """The same lifter; `tick` hears how many rows each run of its network has."""
+    denoise = lifter.network.denoise if isinstance(lifter.network, MixSTE) else lifter.network
+
+    def network(xy: Tensor, noisy: Tensor, step: Tensor) -> Tensor:
+        tick(len(xy))
+        return denoise(xy, noisy, step)
+
+    return replace(lifter, network=network)
 
 
 def calibration(lifter: Lifter, config: TrainConfig, clips: Clips, test: Pairs, count: int, seed: int) -> dict[str, Any]:
@@ -109,7 +136,7 @@ def calibration(lifter: Lifter, config: TrainConfig, clips: Clips, test: Pairs, 
     train = make_pairs(np.random.default_rng((seed, 7)), clips, count, pairs)
     stride = round(CLIP_RATE_HZ / config.rate_hz)
     out: dict[str, Any] = {"hypotheses": SIGMA_HYPOTHESES, "by_steps": {}}
-    for steps, hypotheses in ((1, SIGMA_HYPOTHESES), (2, SIGMA_HYPOTHESES), (1, 1)):
+    for steps, hypotheses in _SIGMA_DRAWS:
         errors, spreads = [], []
         for windows, truth in ((train, train.target_m), (test, test.target_m[:, ::stride])):
             drawn = lifter.hypotheses(windows.xy, hypotheses, steps, np.random.default_rng((seed, steps, 3)))
@@ -134,19 +161,34 @@ def evaluate(lifter: Lifter, config: TrainConfig, args: argparse.Namespace) -> d
     steps = STEPS if args.steps is None else (args.steps,)
     flips = (False, True) if args.flip is None else (args.flip,)
     looks = LOOKAHEADS if args.lookaheads is None else args.lookaheads
-    rows = accuracy(lifter, config, windows, args.seed, flips=flips, counts=counts, steps=steps, lookaheads=looks)
+    with_sigma = args.hypotheses is None and args.steps is None
+    evaluations = sum(k * count * (1 + flip) for flip, k, count in draws(flips, counts, steps))
+    calibrations = (1 + _SIGMA_WINDOWS) * sum(k * h for k, h in _SIGMA_DRAWS) if with_sigma else 0
+    with Progress(console=Console(stderr=True)) as progress:
+        task = progress.add_task("lifting", total=args.windows * (evaluations + calibrations))
+        lifter = counted(lifter, lambda rows: progress.advance(task, rows))
+        rows = accuracy(lifter, config, windows, args.seed, flips=flips, counts=counts, steps=steps, lookaheads=looks)
+        clips = load_clips(args.data, "train") if with_sigma else None
+        sigma = None if clips is None else calibration(lifter, config, clips, windows, _SIGMA_WINDOWS * args.windows, args.seed)
     results: dict[str, Any] = {
         "machine": machine.facts(), "threads": args.threads, "windows": args.windows, "seed": args.seed, "config": config.to_dict(),
         "errors_mm": rows,
     }  # fmt: skip
     console = Console()
     console.print(table(rows))
-    if args.hypotheses is None and args.steps is None:
-        sigma = calibration(lifter, config, load_clips(args.data, "train"), windows, 4 * args.windows, args.seed)
+    if sigma is not None:
         results["sigma"] = sigma
-        for name, entry in {**sigma["by_steps"], "alone": sigma["alone"]}.items():
-            console.print(f"sigma {name}: test {entry['coverage_test']}, training mixture {entry['coverage_train']}")
+        console.print(_sigma_table(sigma))
     return {**results, "seconds": round(time.monotonic() - started, 1)}
+
+
+def _sigma_table(sigma: dict[str, Any]) -> Table:
+    shown = Table("hypotheses", "K", "test clips", "training mixture", title="errors within 1 / 1.96 sigma")
+    fits = [(str(sigma["hypotheses"]), k, entry) for k, entry in sigma["by_steps"].items()]
+    for hypotheses, k, entry in [*fits, ("1", "1", sigma["alone"])]:
+        cells = (" / ".join(f"{share:.1%}" for share in entry[which].values()) for which in ("coverage_test", "coverage_train"))
+        shown.add_row(hypotheses, k, *cells)
+    return shown
 
 
 def table(rows: list[dict[str, Any]]) -> Table:

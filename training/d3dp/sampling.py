@@ -14,7 +14,8 @@ from pose_rt.diffusion.ddim import Array, Predict, ddim_sample, flip_average
 from pose_rt.diffusion.schedule import cosine_schedule
 from pose_rt.models.d3dp import MixSTE
 
-_ROWS_OF_ACTIVATIONS = 1 << 25
+_ACTIVATIONS = {"cpu": 1 << 22, "cuda": 1 << 25}
+"""Numbers in a layer's output. On a CPU glibc gives blocks of 32 MiB and more back each time; fresh pages cost as much as the work."""
 Denoiser = Callable[[Tensor, Tensor, Tensor], Tensor]
 """``denoise(xy (N, F, J, 2), noisy (N, F, J, 3), step (N,)) -> clean (N, F, J, 3)`` on one device."""
 
@@ -109,6 +110,6 @@ def draw_noise(draw: Callable[[tuple[int, ...]], np.ndarray], xy: np.ndarray, co
     return [draw((len(xy), count, *xy.shape[1:-1], 3)) for _ in range(steps)]
 
 
-def rows_for(frames: int, width: int) -> int:
-    """Windows times hypotheses in a run, so that one layer's activations stay at 128 MiB."""
-    return max(_ROWS_OF_ACTIVATIONS // (frames * 17 * width), 1)
+def rows_for(frames: int, width: int, device: str) -> int:
+    """Windows times hypotheses in a run, so that one layer's activations stay at 16 MiB on a CPU and 128 MiB on a GPU."""
+    return max(_ACTIVATIONS["cpu" if device == "cpu" else "cuda"] // (frames * 17 * width), 1)

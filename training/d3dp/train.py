@@ -49,6 +49,13 @@ class Interrupt:
         self.asked = True
 
 
+def agreed(fabric: Fabric, value: float) -> float:
+    """The mean over all processes: what they decide by must be the same number in each, or one waits for another for ever."""
+    if fabric.world_size == 1:
+        return value
+    return float(torch.as_tensor(fabric.all_reduce(torch.tensor(value, device=fabric.device))).item())
+
+
 def fit(
     trainer: Trainer, batches: Batches, report: Callable[[bool], None], due: Callable[[], bool], stop: Callable[[], bool] = lambda: False
 ) -> None:
@@ -58,7 +65,7 @@ def fit(
         loss = trainer.train_step(*batches(trainer.step))
         if math.isnan(loss):
             raise InputError(f"the loss is not a number at step {trainer.step}", "lower --lr")
-        trainer.seconds += time.monotonic() - started
+        trainer.seconds += agreed(trainer.fabric, time.monotonic() - started)
         if due() or trainer.share >= 1.0:
             report(trainer.share >= 1.0)
 
@@ -100,7 +107,7 @@ def _run(args: argparse.Namespace) -> int:
 def _train(args: argparse.Namespace, trainer: Trainer, material: Material, interrupt: Interrupt) -> None:
     config, out, fabric = material.config, args.out, trainer.fabric
     console = Console(quiet=not fabric.is_global_zero)
-    console.print(f"{sum(p.numel() for p in trainer.network.parameters()):,} parameters; {config}")
+    console.print(_summary(trainer, args), soft_wrap=True, highlight=False)
     by_epoch, columns = config.epochs is not None, ("step", "seconds", "lr", "loss_mm", *material.columns)
     log = RunLog(out, columns, append=args.resume, tensorboard=not args.no_tensorboard) if fabric.is_global_zero else None
     best = _best_so_far(out, args.resume)
@@ -110,16 +117,13 @@ def _train(args: argparse.Namespace, trainer: Trainer, material: Material, inter
     def due() -> bool:
         if by_epoch:
             return trainer.step % config.steps_per_epoch == 0
-        return time.monotonic() - reported >= 60 * args.report_minutes
+        return agreed(fabric, time.monotonic() - reported) >= 60 * args.report_minutes
 
     def stop() -> bool:
-        if fabric.world_size == 1:
-            return interrupt.asked
-        asked = fabric.all_reduce(torch.tensor(float(interrupt.asked), device=fabric.device), reduce_op="sum")
-        return bool(torch.as_tensor(asked).item() > 0)
+        return agreed(fabric, float(interrupt.asked)) > 0
 
     columns_shown = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.percentage:>5.1f} %"), TimeElapsedColumn())
-    with Progress(*columns_shown, console=console, refresh_per_second=1) as progress:
+    with Progress(*columns_shown, console=console, refresh_per_second=1, disable=not console.is_terminal) as progress:
         task = progress.add_task("training", total=1.0)
         progress.update(task, completed=trainer.share)
 
@@ -137,7 +141,7 @@ def _train(args: argparse.Namespace, trainer: Trainer, material: Material, inter
                 shown = ", ".join(f"{n.removesuffix('_mm')} {e:.1f}" for n, e in zip(material.columns, errors, strict=True))
                 text = f"step {trainer.step}: loss {loss_mm:.1f} mm, {shown} mm"
                 progress.update(task, completed=trainer.share, description=text)
-                if not console.is_terminal or final:
+                if not console.is_terminal:
                     console.print(text)
             fabric.barrier()
             reported = time.monotonic()
@@ -149,8 +153,21 @@ def _train(args: argparse.Namespace, trainer: Trainer, material: Material, inter
             if log is not None:
                 log.close()
     if interrupt.asked:
-        console.print("interrupted: the checkpoint is written; continue with --resume")
+        console.print(f"interrupted after step {trainer.step:,}: {out / 'last.pt'} is written; --resume continues it", soft_wrap=True)
     console.print(_table(columns, rows))
+
+
+def _summary(trainer: Trainer, args: argparse.Namespace) -> str:
+    """What is trained, on what, for how long, and where it goes; ``run.json`` has every setting."""
+    c, size = trainer.config, sum(p.numel() for p in trainer.network.parameters())
+    budget = f"{c.minutes:g} minutes" if c.minutes is not None else f"{c.steps:,} steps" + (f", {c.epochs} epochs" if c.epochs else "")
+    devices = f"{trainer.fabric.world_size} x {trainer.fabric.device.type}"
+    resumed = f" (resumed after step {trainer.step:,}, {trainer.share:.0%} are done)" if trainer.step else ""
+    return (
+        f"{c.dataset}: {c.frames} frames at {c.rate_hz:g} Hz, width {c.width}, depth {c.depth}, {size:,} parameters; batch {c.batch}, "
+        f"{c.optimizer} {c.lr:g}, {devices}\ntraining for {budget}{resumed}, a report every "
+        f"{'epoch' if c.epochs else f'{args.report_minutes:g} minutes'}; settings, log and checkpoints in {args.out}"
+    )
 
 
 def _keep(trainer: Trainer, out: Path, error_mm: float, best_mm: float) -> float:
