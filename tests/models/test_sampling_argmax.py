@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 import numpy as np
@@ -121,6 +122,75 @@ def test_draws_from_one_certain_cell_follow_the_kernel(basis: str) -> None:
         # 4 standard errors of 4000 draws.
         assert abs(float(x.mean()) - 4) < 4 * (variance / 4000) ** 0.5
         assert abs(float(x.var()) / variance - 1) < 4 * (2 / 4000) ** 0.5
+
+
+def _chi_square(counts: np.ndarray, p: np.ndarray) -> float:
+    """Standard deviations by which sum (n - N p)^2 / (N p) lies above its mean, the degrees of freedom."""
+    expected = counts.sum() * p
+    freedom = len(p) - 1
+    return float((((counts - expected) ** 2 / expected).sum() - freedom) / np.sqrt(2 * freedom))
+
+
+@pytest.mark.parametrize("axis", [0, 1])
+@pytest.mark.parametrize("basis", ["uniform", "gaussian"])
+def test_hard_draws_follow_the_mixture_density(basis: str, axis: int) -> None:
+    """softmax(h / tau + g / tau) chooses, for tau -> 0, a cell with probability softmax(h); the kernel then spreads it: a mixture.
+
+    The uniform and the (3D) gaussian draw are of the kernel itself. The triangular draw and the reweighed gaussian average over
+    neighbouring cells' draws, as published, and have no such law; `test_draws_from_one_certain_cell_follow_the_kernel` bounds them.
+    """
+    tau, count = 1e-3, 20000
+    config = HeadConfig(1, (1, 4, 6), basis=basis, samples=count)
+    logits = _logits(config, 1, seed=5)
+    noise = addressed_noise(config, seed=11, frames=[2])
+    drawn = sample_coordinates(logits / tau, noise, basis=basis, temperature=tau).pred_jts[0, 0, :, axis].numpy()
+    length = (6, 4)[axis]
+    x = (drawn + 0.5) * length
+    p = torch.softmax(logits.flatten(), 0).view(4, 6).sum(axis).double().numpy()
+    edges = np.linspace(-0.5, length - 0.5, 4 * length + 1)
+    if basis == "uniform":
+        cumulative = [np.clip(edges - i + 0.5, 0, 1) for i in range(length)]
+    else:
+        edges = np.concatenate([[-8.0], np.linspace(-1, length, 2 * length + 3), [length + 8.0]])
+        cumulative = [0.5 * (1 + np.array([math.erf((e - i) / math.sqrt(2)) for e in edges])) for i in range(length)]
+    expected = np.diff((p[:, None] * np.array(cumulative)).sum(0))
+    counts = np.histogram(x, edges)[0]
+    assert counts.sum() == count
+    assert abs(_chi_square(counts, expected)) < 4
+    shifted = np.roll(expected, 1)  # the test would see a shift by a quarter of a cell
+    assert _chi_square(counts, shifted / shifted.sum()) > 50
+
+
+@pytest.mark.parametrize("basis", BASES)
+def test_the_gradient_is_that_of_the_expected_error(basis: str) -> None:
+    """E |x - y| over many draws: its finite differences, and the mean of the gradients over other draws."""
+    config = HeadConfig(1, (2, 4), basis=basis, samples=60000)
+    h = _logits(config, 1, seed=3, dtype=torch.float64)
+    target = torch.tensor([0.13, -0.21], dtype=torch.float64)
+
+    def errors(logits: Tensor, seed: int, sign: bool = False) -> Tensor:
+        noise = random_noise(config, 1, generator=torch.Generator().manual_seed(seed))
+        drawn = sample_coordinates(logits, noise, basis=basis, temperature=1.0, sign_gradient=sign).pred_jts
+        return (drawn - target).abs().sum(-1).flatten()
+
+    step, slope, deviation = 0.05, [], []
+    for cell in range(8):
+        bump = torch.zeros(8, dtype=torch.float64)
+        bump[cell] = step
+        change = (errors(h + bump.view(1, 1, 2, 4), 1) - errors(h - bump.view(1, 1, 2, 4), 1)) / (2 * step)
+        slope.append(float(change.mean()))
+        deviation.append(float(change.std()) / config.samples**0.5)
+    gradients = {}
+    for sign in (False, True):
+        logits = h.clone().requires_grad_()
+        errors(logits, 2, sign).mean().backward()
+        assert logits.grad is not None
+        gradients[sign] = logits.grad.flatten().numpy()
+    # Two independent means, the second about as uncertain as the first; 1e-4 for the curvature within a step.
+    np.testing.assert_array_less(np.abs(gradients[False] - slope), 5 * np.sqrt(2) * np.array(deviation) + 1e-4)
+    assert np.abs(slope).max() > 20 * max(deviation)
+    # The sign gradient is another estimator, without that promise; going down it still lessens the expected error.
+    assert float(gradients[True] @ np.array(slope)) > 0
 
 
 def test_only_the_2d_gaussian_reweighs() -> None:

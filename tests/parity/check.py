@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -65,3 +66,12 @@ def load(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
         arrays = {key: archive[key] for key in archive.files}
     meta = json.loads(str(arrays.pop("meta"))) if "meta" in arrays else {}
     return arrays, meta.get("cfg", {})
+
+
+def compare_names(state: Mapping[str, Any], parameters: int, path: Path) -> list[Check]:
+    """Names, shapes and types of a state dict, and the number of its parameters, against a published listing."""
+    listed = json.loads(path.read_text(encoding="utf-8"))
+    theirs = {key: (tuple(shape), dtype) for key, (shape, dtype) in listed["state_dict"].items()}
+    ours = {key: (tuple(value.shape), str(value.dtype).removeprefix("torch.")) for key, value in state.items()}
+    different = {key for key in ours.keys() | theirs.keys() if ours.get(key) != theirs.get(key)}
+    return [Check("keys that differ", float(len(different)), 0.0), compare("parameters", parameters, listed["parameters"])]

@@ -18,7 +18,7 @@ from pose_rt.diffusion.ddim import Predict, ddim_coefficients, ddim_sample, ddim
 from pose_rt.diffusion.schedule import cosine_schedule
 from pose_rt.models.d3dp import D3DP, MixSTE, MixSTEConfig
 from pose_rt.models.layers.transformer import DropPath
-from tests.parity.check import Check, compare, load
+from tests.parity.check import Check, compare, compare_names, load
 from training.d3dp.objective import corrupt, mean_joint_distance
 
 _PREFIX = "pose_estimator."
@@ -216,10 +216,8 @@ def _names(path: Path) -> list[Check]:
     depth = 1 + max(int(key.split(".")[2]) for key in theirs if key.startswith(_PREFIX + "STEblocks."))
     with torch.device("meta"):
         state = D3DP(MixSTEConfig(frames, width, depth)).state_dict()
-    ours = {key: (tuple(value.shape), str(value.dtype).removeprefix("torch.")) for key, value in state.items()}
-    different = {key for key in ours.keys() | theirs.keys() if ours.get(key) != theirs.get(key)}
     parameters = sum(value.numel() for key, value in state.items() if key.startswith(_PREFIX))
-    return [Check("keys that differ", float(len(different)), 0.0), compare("parameters", parameters, listed["parameters"])]
+    return compare_names(state, parameters, path)
 
 
 HANDLERS: list[tuple[str, Callable[[Path], list[Check]]]] = [

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from pose_rt.models.sampling_argmax import NETWORKS, PUBLISHED_NETWORKS, Decoded
-from tests.parity.check import Check, compare, load
+from tests.parity.check import Check, compare, compare_names, load
 from training.sampling_argmax import coco, h36m, mtfl, scoring
 from training.sampling_argmax.crops import affine, box_to_centre_scale, centre_scale_to_box, clip_box, cut, xywh_to_xyxy
 from training.sampling_argmax.objective import gaussian_targets
@@ -148,7 +148,16 @@ def _metrics(path: Path) -> list[Check]:
     ]
 
 
+def _names(path: Path) -> list[Check]:
+    """The published network of the task that the file is named after."""
+    task = path.stem.split("_")[2]
+    with torch.device("meta"):
+        network = NETWORKS[task](PUBLISHED_NETWORKS[task])
+    return compare_names(network.state_dict(), sum(p.numel() for p in network.parameters()), path)
+
+
 HANDLERS = [
+    ("d3dp/statedict_samax_*.json", _names),
     ("d3dp/samax_net_*.npz", _networks),
     ("d3dp/samax_crops_targets.npz", _crops),
     ("d3dp/samax_metrics.npz", _metrics),

@@ -62,34 +62,37 @@ def test_every_task_trains_and_is_evaluated(task: str, tmp_path: Path, capfd: py
 
 
 def test_sixteen_drawn_pictures_are_learned_by_heart() -> None:
+    side, cells = 32, 8
     rng = np.random.default_rng(0)
-    drawn = [draw_picture(rng, pose, 64, 64, share=(0.6, 0.9)) for pose in draw_poses(rng, 16)]
+    drawn = [draw_picture(rng, pose, side, side, share=(0.6, 0.9)) for pose in draw_poses(rng, 16)]
     images = torch.from_numpy(IMAGENET.apply(np.stack([d.image[..., ::-1].transpose(2, 0, 1) for d in drawn])))
     xy, visible = np.stack([d.xy for d in drawn]), np.stack([d.visible for d in drawn]) > 0
-    target = torch.from_numpy(xy / np.float32(64) - np.float32(0.5)).flatten(1)
+    target = torch.from_numpy(xy / np.float32(side) - np.float32(0.5)).flatten(1)
     weight = torch.from_numpy(np.repeat(visible, 2, -1).astype(np.float32))
     torch.manual_seed(0)
-    config = NetworkConfig(HeadConfig(17, (16, 16), samples=5, sign_gradient=True, anneal=True), layers=18, width=16, filters=32)
-    network = SimplePose(config).train()
-    optimizer = torch.optim.Adam(network.parameters(), lr=3e-3)
+    head = HeadConfig(17, (cells, cells), samples=3, sign_gradient=True, anneal=True)
+    network = SimplePose(NetworkConfig(head, layers=18, width=16, filters=32)).train()
+    steps = 200
+    optimizer = torch.optim.Adam(network.parameters())
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 2e-2, total_steps=steps, pct_start=0.2)
 
     def error() -> float:
+        """Cells."""
         with torch.no_grad():
-            points = (network.eval()(images).pred_jts.numpy() + 0.5) * 64
+            points = (network.eval()(images).pred_jts.numpy() + 0.5) * side
         network.train()
-        return float(np.linalg.norm(points - xy, axis=-1)[visible].mean())
+        return float(np.linalg.norm(points - xy, axis=-1)[visible].mean()) * cells / side
 
     before = error()
-    for step in range(140):
-        if step == 110:
-            for group in optimizer.param_groups:
-                group["lr"] = 5e-4
-        loss = loss_of(network(images, epoch=step // 4), target, weight, config.head)
+    for step in range(steps):
+        loss = loss_of(network(images, epoch=50 * step // steps), target, weight, head)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
+        schedule.step()
     after = error()
-    assert before > 10 and after < 2.5, (before, after)
+    # The expected L1 error is least with all the weight on the nearest cell, 0.38 cells away on average; the mean pose is 1.4 off.
+    assert before > 2 and after < 0.9, (before, after)
 
 
 def test_a_resumed_run_is_the_run_that_was_not_interrupted(tmp_path: Path) -> None:

@@ -7,7 +7,6 @@ They are the material of the synthetic benchmark, and a data set to try the comm
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,12 +14,16 @@ from typing import NamedTuple
 
 import cv2
 import numpy as np
+from rich.console import Console
+from rich.progress import track
 
 from pose_rt.core.skeleton import COCO17
 from pose_rt.errors import PoseRtError
-from training.data.bodies import apply, from_bones, length_factors, rot_x, rot_z, trunk_frame
+from training.data.bodies import apply, facing, from_bones, length_factors, rot_x, rot_z, trunk_frame
 from training.data.motion import Clips, Mixture, load_clips, motion_windows
 from training.data.procedural import procedural_bones
+
+from .folder import CocoFolder
 
 LEVEL = np.array([[1, 0, 0], [0, 0, -1], [0, 1, 0]], np.float32)
 """World (x right, y forward, z up) -> a level camera that looks along +y (x right, y down, z forward)."""
@@ -53,13 +56,18 @@ def coco_joints(h36m: np.ndarray) -> np.ndarray:
     return out
 
 
-def draw_poses(rng: np.random.Generator, count: int, clips: Clips | None = None) -> np.ndarray:
-    """(count, 17, 3) COCO-17 joints in world metres, facing anywhere; without `clips` from the procedural generator alone."""
+def draw_poses(rng: np.random.Generator, count: int, clips: Clips | None = None, *, away: float | None = None) -> np.ndarray:
+    """(count, 17, 3) COCO-17 joints in world metres; without `clips` from the procedural generator alone.
+
+    People face anywhere, or with `away` the camera, turned away from it by up to that many radians.
+    """
     if clips is not None:
         joints = motion_windows(rng, clips, count, 1, 25.0, Mixture(tilted=0.02))[:, 0]
     else:
         bones = procedural_bones(rng, count, 1)[:, 0] * length_factors(rng, count)[..., None]
         joints = apply(rot_z(rng.uniform(-np.pi, np.pi, count)), from_bones(bones))
+    if away is not None:
+        joints = apply(rot_z(np.pi + rng.uniform(-away, away, count) - facing(joints)), joints)  # the camera looks along +y
     return coco_joints(joints)
 
 
@@ -173,19 +181,31 @@ def _paint_head(image: np.ndarray, xy: np.ndarray, depth: np.ndarray, scale: np.
 
 
 def paint_background(rng: np.random.Generator, width: int, height: int) -> np.ndarray:
-    """Soft noise of two grains and some shapes."""
-    coarse = rng.integers(0, 256, (4, 5, 3)).astype(np.float32)
-    image = cv2.resize(coarse, (width, height), interpolation=cv2.INTER_CUBIC)
-    grain = rng.normal(0, rng.uniform(4, 25), (max(height // 4, 1), max(width // 4, 1), 3)).astype(np.float32)
+    """A wall and mostly a floor, each a colour that changes softly, with grain; then some shapes, from pale to gaudy."""
+    image = _surface(rng, width, height)
+    if rng.random() < 0.7:
+        below = int(rng.uniform(0.45, 0.95) * height)
+        image[below:] = _surface(rng, width, height)[below:]
+    grain = rng.normal(0, rng.uniform(2, 20), (max(height // 4, 1), max(width // 4, 1), 3)).astype(np.float32)
     image = np.ascontiguousarray(np.clip(image + cv2.resize(grain, (width, height)), 0, 255).astype(np.uint8))
-    for _ in range(rng.integers(0, 7)):
-        _paint_shape(rng, image, rng.uniform(0, 1, 2) * (width, height), rng.uniform(0.05, 0.35, 2) * min(width, height))
+    for _ in range(rng.integers(0, 8)):
+        _paint_shape(rng, image, rng.uniform(0, 1, 2) * (width, height), rng.uniform(0.05, 0.5, 2) * min(width, height))
     return image
+
+
+def _surface(rng: np.random.Generator, width: int, height: int) -> np.ndarray:
+    """(h, w, 3) float32 BGR: one colour, varied by coarse noise of its own strength and saturation."""
+    grey, colour = rng.uniform(0, 255, (4, 5, 1)), rng.uniform(0, 255, (4, 5, 3))
+    coarse = grey + rng.uniform(0, 1) ** 2 * (colour - grey)
+    base = rng.uniform(20, 235) + rng.normal(0, 25, 3)
+    blend = base + rng.uniform(0.05, 0.9) * (coarse - base)
+    return np.asarray(cv2.resize(blend.astype(np.float32), (width, height), interpolation=cv2.INTER_CUBIC))
 
 
 def _paint_shape(rng: np.random.Generator, image: np.ndarray, centre: np.ndarray, size: np.ndarray) -> np.ndarray:
     """A turned box or an ellipse; returns its outline (n, 2) px."""
-    colour = rng.integers(0, 256, 3).tolist()
+    hue = rng.integers(0, 256, 3)
+    colour = (hue.mean() + rng.uniform(0, 1) * (hue - hue.mean())).tolist()
     if rng.random() < 0.6:
         outline = cv2.boxPoints(((float(centre[0]), float(centre[1])), (float(size[0]), float(size[1])), float(rng.uniform(0, 180))))
     else:
@@ -235,27 +255,13 @@ def write_folder(
     folder: Path, counts: dict[str, int], *, seed: int = 0, clips: Clips | None = None, size: tuple[int, int] = (320, 320)
 ) -> None:
     """A plain folder in COCO's form: images/, and SPLIT.json for each split of `counts`."""
-    (folder / "images").mkdir(parents=True, exist_ok=True)
+    written = CocoFolder(folder, COCO17)
     for number, (split, count) in enumerate(counts.items()):
         rng = np.random.default_rng((seed, number))
-        images, annotations = [], []
-        for i, pose in enumerate(draw_poses(rng, count, clips)):
-            width, height = size
-            drawn = draw_picture(rng, pose, width, height, share=(0.4, 0.9))
-            name = f"{split}_{i:05d}.jpg"
-            cv2.imwrite(str(folder / "images" / name), drawn.image, [cv2.IMWRITE_JPEG_QUALITY, 90])
-            low, high = drawn.xy.min(0), drawn.xy.max(0)
-            margin = 0.06 * float((high - low).max())
-            low, span = low - margin, high - low + 2 * margin
-            images.append({"id": i + 1, "file_name": name, "width": width, "height": height})
-            annotations.append({
-                "id": i + 1, "image_id": i + 1, "category_id": 1, "iscrowd": 0, "num_keypoints": int((drawn.visible > 0).sum()),
-                "bbox": [round(float(v), 2) for v in (*low, *span)], "area": round(float(0.5 * span.prod()), 1),
-                "keypoints": np.column_stack([drawn.xy.round(2), drawn.visible]).astype(float).ravel().tolist(),
-            })  # fmt: skip
-        category = {"id": 1, "name": "person", "keypoints": list(COCO17.joints), "skeleton": [[a + 1, b + 1] for a, b in COCO17.edges]}
-        truth = {"images": images, "annotations": annotations, "categories": [category]}
-        (folder / f"{split}.json").write_text(json.dumps(truth))
+        for i, pose in enumerate(track(draw_poses(rng, count, clips), f"drawing {split}", console=Console(stderr=True))):
+            drawn = draw_picture(rng, pose, *size, share=(0.4, 0.9))
+            written.add(f"{split}_{i:05d}.jpg", drawn.image, [(drawn.xy, drawn.visible)])
+        written.save(split)
 
 
 def write_clip(
