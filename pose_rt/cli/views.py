@@ -29,7 +29,7 @@ VIEWS = ("auto", "window", "web", "rerun", "none")
 
 
 class ViewWish(NamedTuple):
-    """The views by name, and what they show."""
+    """The views by name, what they show, and whether there is a recorder for their record button to switch."""
 
     names: tuple[str, ...]
     style: Style
@@ -41,6 +41,7 @@ class ViewWish(NamedTuple):
     port: int
     token: str | None
     data: DataOptions
+    can_record: bool
 
 
 def wanted_views(given: Sequence[str]) -> tuple[str, ...]:
@@ -93,7 +94,8 @@ def open_views(wish: ViewWish, stack: ExitStack) -> list[Sink]:
 def _web(wish: ViewWish) -> Sink:
     from pose_rt.io.sinks.web import WebView
 
-    view = WebView(wish.host, wish.port, token=wish.token, control=wish.control, style=wish.style, title=wish.info.source, recorder=True)
+    title, recorder = wish.info.source, wish.can_record
+    view = WebView(wish.host, wish.port, token=wish.token, control=wish.control, style=wish.style, title=title, recorder=recorder)
     typer.echo(f"open {view.url}", err=True)
     return view
 
@@ -103,4 +105,4 @@ def _window(wish: ViewWish) -> Sink:
     from pose_rt.io.sinks.window import WindowView
 
     size = output_size(wish.info.width, wish.info.height, wish.style.layout)
-    return WindowView(f"pose-rt - {wish.info.source}", wish.annotate, wish.control, size=size)
+    return WindowView(f"pose-rt - {wish.info.source}", wish.annotate, wish.control, size=size, can_record=wish.can_record)

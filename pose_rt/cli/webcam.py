@@ -71,7 +71,7 @@ def webcam(
         annotate = Annotator(style)
         recorder = RecordSink(record, frames.info, annotate, control, overwrite=data.overwrite)
         stack.callback(recorder.close)
-        wish = ViewWish(names, style, control, info, annotate, pipeline.camera, host, port, token, data)
+        wish = ViewWish(names, style, control, info, annotate, pipeline.camera, host, port, token, data, can_record=True)
         sinks: list[Sink] = [*open_views(wish, stack), recorder, *data_sinks(data, info, stack, timing=True)]
         if not quiet:
             sinks.append(StateLines(frames.info.name))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import tarfile
 import zipfile
 from pathlib import Path
@@ -14,6 +15,7 @@ onnx = pytest.importorskip("onnx")
 pytest.importorskip("tflite")
 ort = pytest.importorskip("onnxruntime")
 
+from exporters.blazepose import command, compare  # noqa: E402
 from exporters.blazepose.convert import OutputSpec, to_onnx  # noqa: E402
 from exporters.blazepose.reader import Graph, Node, UnsupportedModel, decode_sparse, read_tflite  # noqa: E402
 from exporters.blazepose.sources import TFLITE_NAMES, read_models  # noqa: E402
@@ -153,3 +155,30 @@ def test_networks_are_found_in_wheels_archives_and_folders(tmp_path: Path) -> No
     assert read_models(sources, ["detector", "lite", "full"]) == {"detector": b"detector", "lite": b"lite", "full": b"full"}
     with pytest.raises(FileNotFoundError, match=r"heavy.*npm pack"):
         read_models(sources, ["heavy"])
+
+
+@pytest.mark.parametrize("off", [0.0, 0.01, None])
+def test_the_report_lies_beside_the_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, off: float | None) -> None:
+    """A network that is a sigmoid, against its formula in the place of Google's interpreter."""
+    size = 256
+    graph = Graph((Node("LOGISTIC", (0,), (1,), {}),), dict.fromkeys(range(2), (1, size, size, 3)), {1: "Identity"}, {}, (0,), (1,))
+    spec = OutputSpec("Identity", "heatmap", (3, size, size))
+    model = tmp_path / "blazepose_lite.onnx"
+    onnx.save(to_onnx(graph, (spec,), {}), model)
+
+    def interpreter(tflite: bytes, images: np.ndarray) -> dict[str, np.ndarray]:
+        if off is None:
+            raise ModuleNotFoundError("ai_edge_litert")
+        return {"Identity": 1 / (1 + np.exp(-images)) + np.float32(off)}
+
+    monkeypatch.setattr(compare, "tflite_outputs", interpreter)
+    assert command._report("lite", b"its bytes", model, (spec,)) == (off != 0.01)
+    report = json.loads((tmp_path / "blazepose_lite.parity.json").read_text())
+    assert report["model"] == "blazepose_lite.onnx" and report["bytes"] == model.stat().st_size
+    assert report["source"].startswith("pose_landmark_lite.tflite, sha256 ")
+    if off is None:
+        assert report["parity"] == []
+    else:
+        (one,) = report["parity"]
+        assert (one["output"], one["seeds"], one["tolerance"]) == ("heatmap", [0, 1, 2], 1e-3)
+        assert one["max"] == pytest.approx(off, abs=1e-6)
