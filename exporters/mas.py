@@ -50,6 +50,8 @@ class Step(nn.Module):
                 hidden = _layer(layer, hidden, memory, every)
             hidden = hidden.transpose(0, 1)
         out: Tensor = net.output_process(hidden[1:] if token else hidden)
+        if net.config.arch == "gru":  # what comes after a sample's length is nothing; and the graph keeps its input
+            out = out * (torch.arange(x.shape[-1])[None] < lengths[:, None])[:, None, None]
         return out
 
 

@@ -78,6 +78,8 @@ def read_pickle(path: Path) -> dict[str, Any]:
         raise InputError(f"{path}: {error.message}", "do not use this file; get it again from its publisher") from error
     except Exception as error:  # a damaged pickle may raise anything
         raise InputError(f"{path}: cannot be read ({type(error).__name__}: {error})") from error
+    if isinstance(value, np.ndarray) and value.shape == ():  # a dictionary that NumPy pickled
+        value = value.item()
     if not isinstance(value, dict):
         raise InputError(f"{path}: holds {type(value).__name__}, wanted a dictionary of arrays")
     return value
