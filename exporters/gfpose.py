@@ -1,9 +1,10 @@
 """GFPose checkpoint -> ONNX: ``python -m exporters gfpose --checkpoint FILE --out prior.onnx``.
 
 Reads checkpoints of `training.gfpose` and the published ``best_model.pth``, of which the averaged weights are taken, as its evaluation
-does. Inputs `x` (N, 17, 3) noisy poses in the network's unit, `label` (N,), `condition` (N, 17, 3) with z = 0 where it is 2D, `mask`
-(N, 17, 3) with 1 where the condition counts; output `noise` (N, 17, 3) (the score for VE); all float32, N free; opset 17; metadata entry
-`pose_rt` as JSON.
+does. Inputs `x` (N, 17, 3) noisy poses in the network's unit, `label` (N,), and what is known: `condition` (N, 17, 3) with z = 0 where it
+is 2D, `mask` (N, 17, 3) with 1 where the condition counts; for a preconditioned network instead `guess` and `deviation` (N, 17, 3), by
+`pose_rt.diffusion.guess` and the mixture in the metadata. Output `noise` (N, 17, 3) (the score for VE); all float32, N free; opset 17;
+metadata entry `pose_rt` as JSON.
 """
 
 from __future__ import annotations
@@ -12,15 +13,19 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from torch import Tensor, nn
 
 from pose_rt.core.skeleton import H36M17
+from pose_rt.diffusion.guess import to_text
 from pose_rt.errors import InputError
+from pose_rt.models.gfpose import Preconditioned
 from training.gfpose.config import TrainConfig, published
 
 from . import checkpoint, torch_export
 
-_NAMES = ("x", "label", "condition", "mask")
+_NAMES = {False: ("x", "label", "condition", "mask"), True: ("x", "label", "guess", "deviation")}
+"""Inputs of a plain and of a preconditioned network."""
 _ROWS = {0: 1, 1: 1, 2: 8, 3: 200}
 """Poses in the trial of each seed."""
 
@@ -76,16 +81,18 @@ def _averaged(values: dict[str, Any], config: TrainConfig, state: dict[str, Tens
     return dict(zip(names, averages, strict=True))
 
 
-def metadata(config: TrainConfig) -> dict[str, Any]:
+def metadata(config: TrainConfig, network: nn.Module) -> dict[str, Any]:
     """What the run time must know."""
-    return {
+    values = {
         "kind": "gfpose", "sde": config.sde, "data_scale": config.data_scale, "space": "image" if config.dataset == "cmu17" else "crop",
-        "hidden": config.hidden, "embed": config.embed, "blocks": config.blocks, "embedding": config.embedding,
-        "deviation": config.deviation, "skeleton": H36M17.name,
+        "hidden": config.hidden, "embed": config.embed, "blocks": config.blocks, "embedding": config.embedding, "skeleton": H36M17.name,
     }  # fmt: skip
+    if isinstance(network, Preconditioned):
+        values |= {"deviation": config.deviation, "known_deviation": config.known_deviation, "mixture": to_text(network.mixture)}
+    return values
 
 
-def trial_inputs(config: TrainConfig, seed: int) -> dict[str, np.ndarray]:
+def trial_inputs(config: TrainConfig, network: nn.Module, seed: int) -> dict[str, np.ndarray]:
     """Noisy poses of the network's size, half with a 2D condition, some of it hidden, at all times."""
     rng, rows = np.random.default_rng(seed), _ROWS[seed]
     size = 0.3 * config.data_scale
@@ -97,15 +104,33 @@ def trial_inputs(config: TrainConfig, seed: int) -> dict[str, np.ndarray]:
     mean, std = sde.marginal(pose, t)
     x = mean + std[:, None, None] * rng.standard_normal(pose.shape, np.float32)
     mask = np.repeat((rng.random((rows, 17, 1)) < 0.7).astype(np.float32), 3, -1)
-    return {"x": x.astype(np.float32), "label": sde.label(t).astype(np.float32), "condition": condition, "mask": mask}
+    shown = (condition, mask)
+    if isinstance(network, Preconditioned):
+        mask[rows // 2 :, :, 2] = 0.0
+        guess, deviation = network.guess(torch.from_numpy(condition), torch.from_numpy(mask))
+        shown = (guess.numpy(), deviation.numpy())
+    feeds = (x.astype(np.float32), sde.label(t).astype(np.float32), *shown)
+    return dict(zip(_NAMES[isinstance(network, Preconditioned)], feeds, strict=True))
+
+
+class _Noise(nn.Module):
+    """`Preconditioned.noise` as a module's forward."""
+
+    def __init__(self, network: Preconditioned) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, x: Tensor, label: Tensor, guess: Tensor, deviation: Tensor) -> Tensor:
+        return self.network.noise(x, label, guess, deviation)
 
 
 def job_of(network: nn.Module, config: TrainConfig, extra: dict[str, Any] | None = None) -> torch_export.Export:
     """What `torch_export.export` needs of a score network; `extra` goes into the metadata."""
-    axes = {name: {0: "N"} for name in (*_NAMES, "noise")}
+    names = _NAMES[isinstance(network, Preconditioned)]
     return torch_export.Export(
-        network, _NAMES, "noise", axes, {**metadata(config), **(extra or {})}, lambda seed: trial_inputs(config, seed),
-        "standard deviations", 1.0, 1e-4, 2e-2,
+        network, names, "noise", {name: {0: "N"} for name in (*names, "noise")}, {**metadata(config, network), **(extra or {})},
+        lambda seed: trial_inputs(config, network, seed), "standard deviations", 1.0, 1e-4, 2e-2,
+        flat=_Noise(network).eval() if isinstance(network, Preconditioned) else None,
     )  # fmt: skip
 
 

@@ -22,6 +22,8 @@ MIN_SCORE, SEEN_SCORE = 0.3, 0.45
 MIN_KNOWN = 4
 """With fewer seen joints there is nothing to go by: such people are left as they are."""
 FADE_S = 0.15
+LAST_SEEN_M, STRAY_M_S = 0.04, 0.15
+"""How far, a coordinate, a lost joint may be from where it was last seen, seen from the pelvis: at once, and more for each second."""
 MARGIN = 0.02
 """Of the picture: a point that lies outside by less may still be the edge's own."""
 
@@ -29,11 +31,13 @@ MARGIN = 0.02
 @dataclass
 class _Track:
     """What is remembered of a person: when, which joints are lost,
-    how much of each is the prior's (17,), and the last samples (H, 17, 3)."""
+    how much of each is the prior's (17,), where it was last seen (17, 3) and how long ago (17,), and the last samples (H, 17, 3)."""
 
     seen_ns: int
     lost: np.ndarray
     weight: np.ndarray
+    place: np.ndarray
+    unseen_s: np.ndarray
     samples: np.ndarray | None = None
 
 
@@ -76,7 +80,7 @@ class Complete:
         self._tracks = {t: s for t, s in self._tracks.items() if 0 <= now - s.seen_ns <= MAX_GAP_NS}
         xy, score = h36m_keypoints(packet.keypoints)
         beyond = _outside(xy, packet.frame.width, packet.frame.height)
-        states = [self._advance(t, now, beyond[p], score[p]) for p, t in enumerate(pose.track.tolist())]
+        states = [self._advance(t, now, beyond[p], score[p], pose.joints_m[p]) for p, t in enumerate(pose.track.tolist())]
         due = [p for p, state in enumerate(states) if state.weight.any() and (~state.lost).sum() >= MIN_KNOWN]
         for person, state in enumerate(states):
             if person not in due:  # what is lost next frame is looked for near where it was last seen
@@ -88,15 +92,18 @@ class Complete:
         self.completed += int(sum(states[p].lost.sum() for p in due))
         return finish(packet, self.name, start, pose=filled)
 
-    def _advance(self, track: int, now: int, beyond: np.ndarray, score: np.ndarray) -> _Track:
+    def _advance(self, track: int, now: int, beyond: np.ndarray, score: np.ndarray, joints: np.ndarray) -> _Track:
         state = self._tracks.get(track)
         if state is None:
             lost = beyond | ~(score >= self._low)
-            state = self._tracks[track] = _Track(now, lost, lost.astype(np.float32))
+            never = np.where(lost, np.inf, 0.0)
+            state = self._tracks[track] = _Track(now, lost, lost.astype(np.float32), joints.copy(), never)
             return state
+        passed = (now - state.seen_ns) / 1e9
         state.lost = beyond | np.where(state.lost, ~(score >= self._high), ~(score >= self._low))
-        faded = state.weight - np.float32((now - state.seen_ns) / 1e9 / FADE_S)
-        state.weight = np.where(state.lost, 1.0, np.maximum(faded, 0.0)).astype(np.float32)
+        state.weight = np.where(state.lost, 1.0, np.maximum(state.weight - np.float32(passed / FADE_S), 0.0)).astype(np.float32)
+        state.place = np.where(state.lost[:, None], state.place, joints)
+        state.unseen_s = np.where(state.lost, state.unseen_s + passed, 0.0)
         state.seen_ns = now
         return state
 
@@ -112,6 +119,8 @@ class Complete:
                 pose.track[due].tolist(),
                 None if pose.root_m is None else pose.root_m[due],
                 np.stack([unknown if b is None else b for b in before]),
+                np.stack([states[p].place for p in due]),
+                LAST_SEEN_M + STRAY_M_S * np.stack([states[p].unseen_s for p in due]),
             )
         finally:
             self.prior.steps = wanted

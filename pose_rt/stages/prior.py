@@ -17,6 +17,7 @@ from pose_rt.core.image_space import from_image_space, to_image_space
 from pose_rt.core.rng import STREAM_PRIOR, normal
 from pose_rt.core.skeleton import H36M17
 from pose_rt.core.viewpoint import look_at_rotation
+from pose_rt.diffusion.guess import Mixture, from_text, mixture_guess
 from pose_rt.diffusion.sde import Sde, SubVpSde, VeSde, VpSde
 from pose_rt.diffusion.sde_samplers import Known, Score, flow_solver, imputed, mean_and_std
 from pose_rt.errors import InputError, ModelError, UsageError
@@ -33,7 +34,7 @@ class Prior:
     """Samples poses given what is known of them.
 
     Args:
-        backend: runs the score network: ``x``, ``label``, ``condition``, ``mask`` -> ``noise``.
+        backend: runs the score network: ``x``, ``label`` and ``condition``, ``mask``, or ``guess``, ``deviation`` -> ``noise``.
         hypotheses: samples for each pose.
         steps: score evaluations for each.
         seed: of the noise, which a track keeps: a hypothesis is one motion and not a new draw a frame.
@@ -57,6 +58,9 @@ class Prior:
         self._backend, self._seed = backend, seed
         self._scale = np.float32(meta["data_scale"])
         self._sde: Sde = SDES[meta["sde"]]()
+        texts = meta.get("mixture")
+        self._mixture: Mixture | None = None if texts is None else from_text(texts, 3 * _JOINTS)
+        self._known_noise_m = float(meta.get("known_deviation") or 0.0)
         self._sigma: dict[str, Any] | None = meta.get("sigma")
         self._noise = lru_cache(maxsize=64)(self._draw)
 
@@ -67,17 +71,21 @@ class Prior:
         tracks: Sequence[int],
         root_m: np.ndarray | None = None,
         previous_m: np.ndarray | None = None,
+        vague_m: np.ndarray | None = None,
+        vague_noise_m: np.ndarray | None = None,
     ) -> np.ndarray:
         """Samples of whole poses given some of their joints.
 
         Known joints are put in their place in every estimate of the clean pose (imputation), and are the network's condition.
 
         Args:
-            poses_m: (B, 17, 3) metres, camera axes; what stands where a joint is not known does not matter, NaN included.
+            poses_m: (B, 17, 3) metres, camera axes; what a joint is that is not known does not matter, NaN included.
             known: (B, 17) bool.
             tracks: (B,) ids, the address of the noise.
             root_m: (B, 3) place of the root, NaN where unknown; None = nowhere known.
             previous_m: (B, H, 17, 3) samples of the frame before, NaN where there are none: sampling starts from them, noised up.
+            vague_m, vague_noise_m: (B, 17, 3), (B, 17) where unknown joints may be, give or take how much a coordinate; infinity =
+                anywhere. A prior without a first guess makes no use of it.
 
         Returns:
             (B, H, 17, 3) float32 relative to the same origin as `poses_m`; known joints as they came.
@@ -88,9 +96,11 @@ class Prior:
         if not np.isfinite(poses_m[known]).all():
             raise InputError("a joint that is said to be known is not finite", "leave joints that are NaN to be completed")
         place = _Place(root_m, len(poses_m))
-        given = place.enter(np.where(known[..., None], poses_m, 0.0)) * self._scale
+        noise_m = np.where(known, self._known_noise_m, np.inf if vague_noise_m is None else vague_noise_m)
+        value = np.where(known[..., None], poses_m, 0.0 if vague_m is None else np.where(np.isfinite(noise_m)[..., None], vague_m, 0.0))
+        given = place.enter(value) * self._scale
         mask = np.repeat(known[..., None], 3, -1).astype(np.float32)
-        given = given * mask
+        spread = np.repeat(noise_m[..., None], 3, -1).astype(np.float32) * self._scale
         warm = None
         if previous_m is not None:
             has: np.ndarray = np.isfinite(previous_m).all((1, 2, 3))
@@ -102,7 +112,7 @@ class Prior:
             for part in np.array_split(rows, max(1, -(-len(rows) * self.hypotheses // MAX_ROWS))):
                 if len(part):
                     start = None if not from_before or warm is None else warm[part]
-                    out[part] = self._sample(noise[part], given[part], mask[part], start)
+                    out[part] = self._sample(noise[part], given[part], mask[part], start, spread[part])
         leave = place.leave(out / self._scale)
         return np.where(known[:, None, :, None], poses_m[:, None], leave).astype(np.float32)
 
@@ -162,27 +172,50 @@ class Prior:
     def close(self) -> None:
         self._backend.close()
 
-    def _sample(self, noise: np.ndarray, given: np.ndarray, mask: np.ndarray, before: np.ndarray | None) -> np.ndarray:
-        """Noise (B, H, 17, 3) -> samples like it, network units; `before` (B, H, 17, 3) is where sampling starts, noised up."""
+    def _sample(
+        self, noise: np.ndarray, given: np.ndarray, mask: np.ndarray, before: np.ndarray | None, spread: np.ndarray | None = None
+    ) -> np.ndarray:
+        """Noise (B, H, 17, 3) -> samples like it, network units.
+
+        Args:
+            given, mask: (B, 17, 3) values, and 1 where they are known.
+            before: (B, H, 17, 3) where sampling starts, noised up.
+            spread: (B, 17, 3) uncertainty of `given`, finite also where it is merely likely.
+        """
         shape = noise.shape
-        given, mask = (np.repeat(part, shape[1], 0) for part in (given, mask))
+        score = self._score(given, mask, shape[1], spread)
         x, time = noise.reshape(-1, *shape[2:]), START
         if before is not None:
             time = WARM_START
             a, s = mean_and_std(self._sde, time)
             x = np.float32(a) * before.reshape(x.shape) + np.float32(s) * x
-        return flow_solver(self._sde, self._score(given, mask), x, self.steps, start_time=time).reshape(shape)
+        return flow_solver(self._sde, score, x, self.steps, start_time=time).reshape(shape)
 
-    def _score(self, given: np.ndarray, mask: np.ndarray) -> Score:
+    def _score(self, given: np.ndarray, mask: np.ndarray, hypotheses: int = 1, spread: np.ndarray | None = None) -> Score:
         """The network's score, with known coordinates in the place of its own estimate of them."""
+        shown = {name: np.repeat(part, hypotheses, 0) for name, part in self._shown(given, mask, spread).items()}
 
         def score(x: np.ndarray, t: np.ndarray) -> np.ndarray:
             x, label = x.astype(np.float32, copy=False), self._sde.label(t).astype(np.float32)
-            feeds = {"x": x, "label": label, "condition": given, "mask": mask}
-            result: np.ndarray = self._sde.score(self._backend.run(feeds)["noise"], t)
+            result: np.ndarray = self._sde.score(self._backend.run({"x": x, "label": label, **shown})["noise"], t)
             return result
 
-        return imputed(self._sde, score, Known(given, mask)) if mask.any() else score
+        known = Known(np.repeat(given, hypotheses, 0), np.repeat(mask, hypotheses, 0))
+        return imputed(self._sde, score, known) if mask.any() else score
+
+    def _shown(self, given: np.ndarray, mask: np.ndarray, spread: np.ndarray | None) -> dict[str, np.ndarray]:
+        """What the network is told of poses (B, 17, 3): the condition itself, or a first guess that goes by it."""
+        if self._mixture is None:
+            return {"condition": given * mask, "mask": mask}
+        spread = np.where(mask > 0, self._known_noise_m * self._scale, np.float32(np.inf)) if spread is None else spread
+        value, known = given.reshape(len(given), -1), np.isfinite(spread).reshape(len(given), -1).astype(np.float32)
+        noise = np.where(np.isfinite(spread), spread, 1.0).reshape(known.shape).astype(np.float32)
+        if not known.any():  # all of them are told the same
+            value, known, noise = value[None], known[:1], noise[:1]
+        else:
+            value = value[:, None]
+        found = mixture_guess(self._mixture, value, known, noise)
+        return {name: part.reshape(given.shape).astype(np.float32) for name, part in zip(("guess", "deviation"), found, strict=True)}
 
     def _time_of(self, noise: float) -> float:
         """The time at which the process has that much noise for one unit of signal."""

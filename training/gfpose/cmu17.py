@@ -9,6 +9,7 @@ import numpy as np
 
 from pose_rt.core.image_space import to_image_space
 from pose_rt.core.viewpoint import look_at_rotation
+from pose_rt.models.gfpose import GROUP
 from training.data.bodies import apply
 from training.data.cmu17 import CameraRange, camera_space
 from training.data.detector import DetectorNoise, observe, shift_definitions
@@ -20,7 +21,9 @@ BELOW = np.arange(17) < 8
 """Pelvis, legs and spine: what a desk or the picture's lower edge hides (the spine and the pelvis are derived from the hips)."""
 
 OFFSET_M = 0.08
-"""Poses are moved by so much at random: where the root is hidden, the rest is placed by a guess of it."""
+"""A third of the poses are moved by so much at random: where the root is hidden, the rest is placed by a guess of it."""
+POSES = Mixture(recombined=0.03, procedural_legs=0.05, procedural=0.03, tilted=0.03)
+"""Mostly what people did: upper bodies on other legs would teach that legs cannot be told from the rest."""
 PARALLEL = 0.25
 """Share of poses seen from infinitely far, as motion without a camera."""
 NOISE_3D_M = 0.04
@@ -42,7 +45,7 @@ def draw_poses(
 ) -> Poses:
     """`count` poses and conditions; `mixture` None = training's augmentation; `offset_m` moves them."""
     cameras, noise = CameraRange(), replace(DetectorNoise(), occluded=0.0, swap=0.0)
-    camera = camera_space(rng, motion_windows(rng, clips, count, 1, 50.0, mixture or Mixture()), cameras)
+    camera = camera_space(rng, motion_windows(rng, clips, count, 1, 50.0, mixture or POSES), cameras)
     seen = shift_definitions(rng, camera, noise)[:, 0]
     camera = camera[:, 0]
     root = camera[:, 0].copy()
@@ -53,16 +56,20 @@ def draw_poses(
     target = to_image_space(apply(rotation, camera - camera[:, :1]), depth)
     shifted = to_image_space(apply(rotation, seen - camera[:, :1]), depth)
     xy = observe(rng, shifted[:, None, :, :2], np.ones(count), noise)[:, 0]
-    lost: np.ndarray = ~np.isfinite(xy).all(-1)
-    flat = np.concatenate([np.where(lost[..., None], 0.0, xy), np.zeros((count, 17, 1))], -1)
+    flat = np.concatenate([np.where(np.isfinite(xy), xy, shifted[..., :2]), np.zeros((count, 17, 1))], -1)
     solid = target + rng.normal(0.0, 1.0, target.shape) * rng.uniform(0.0, NOISE_3D_M, (count, 1, 1))
-    in_3d = rng.random(count) < config.condition_3d
+    in_3d = _for_groups(rng, count) < config.condition_3d
     condition = np.where(in_3d[:, None, None], solid, flat)
-    hidden = np.where(in_3d[:, None], False, lost)
-    hidden[np.ix_(rng.random(count) < config.hide_below, BELOW)] = True
-    offset = rng.normal(0.0, offset_m, (count, 1, 3))
+    below = _for_groups(rng, count) < config.hide_below
+    hidden = below[:, None] & BELOW
+    offset = rng.normal(0.0, offset_m, (count, 1, 3)) * (below | (rng.random(count) < 0.33))[:, None, None]
     condition = condition + offset * np.where(in_3d[:, None, None], 1.0, [1.0, 1.0, 0.0])
     return Poses((target + offset).astype(np.float32), condition.astype(np.float32), hidden)
+
+
+def _for_groups(rng: np.random.Generator, count: int) -> np.ndarray:
+    """(count,) uniform draws, one for each `GROUP` of poses."""
+    return np.repeat(rng.random(-(-count // GROUP)), GROUP)[:count]
 
 
 class PoseStream:
@@ -80,3 +87,7 @@ class PoseStream:
             self._chunk, self._poses = chunk, draw_poses(rng, self._clips, size * _CHUNK, self._config)
         rows = slice(place * size, (place + 1) * size)
         return Poses(*(part[rows] for part in self._poses))
+
+    def typical(self, count: int) -> np.ndarray:
+        """(count, 17, 3) targets, of draws that no batch has."""
+        return draw_poses(np.random.default_rng((self._config.seed, 0, 1)), self._clips, count, self._config).target

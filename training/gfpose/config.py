@@ -11,6 +11,9 @@ from pose_rt.models.gfpose import Preconditioned, ScoreNetwork
 
 SDES: dict[str, type[VpSde | SubVpSde | VeSde]] = {"subvp": SubVpSde, "vp": VpSde, "ve": VeSde}
 
+TIME_FOCUS = (0.25, 0.95)
+"""Two centimetres of noise for a metre of pose, and four metres of it (sub-VP)."""
+
 
 @dataclass(frozen=True)
 class TrainConfig:
@@ -24,6 +27,9 @@ class TrainConfig:
         condition_3d: share of poses that are conditioned on 3D instead of 2D.
         deviation: of the data's coordinates, in their unit: inputs and output are scaled by it (`Preconditioned`); None = the network
             predicts the noise itself, as published.
+        components: Gaussians of the first guess (`training.gfpose.mixture`).
+        time_focus: share of the times that are drawn from TIME_FOCUS, where noise is as large as a pose is uncertain.
+        known_deviation: of the coordinates that a condition shows from the truth, in the data's unit.
         data_scale: network units for one unit of the data.
         sde: the diffusion.
         batch, lr, warmup, clip, ema: of the optimiser; `warmup` in steps.
@@ -37,8 +43,8 @@ class TrainConfig:
     """
 
     dataset: str = "cmu17"
-    hidden: int = 256
-    embed: int = 128
+    hidden: int = 192
+    embed: int = 64
     blocks: int = 2
     embedding: str = "positional"
     dropout: float = 0.0
@@ -49,8 +55,11 @@ class TrainConfig:
     condition_3d: float = 0.7
     data_scale: float = 30.0
     deviation: float | None = 0.3
+    known_deviation: float = 0.03
+    components: int = 8
+    time_focus: float = 0.7
     sde: str = "subvp"
-    batch: int = 512
+    batch: int = 256
     lr: float = 1.5e-3
     warmup: int = 0
     clip: float = 1.0
@@ -71,10 +80,10 @@ class TrainConfig:
         ):
             if value not in allowed:
                 raise ValueError(f"{name}: got {value!r}, wanted one of {', '.join(allowed)}")
-        for name in ("hide_pose", "hide_part", "hide_joint", "hide_below", "condition_3d", "dropout"):
+        for name in ("hide_pose", "hide_part", "hide_joint", "hide_below", "condition_3d", "dropout", "time_focus"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f"{name}: got {getattr(self, name)}, wanted 0 to 1")
-        for name in ("batch", "epochs", "evaluate_every"):
+        for name in ("batch", "epochs", "evaluate_every", "components"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name}: got {getattr(self, name)}, wanted at least 1")
 
@@ -82,12 +91,12 @@ class TrainConfig:
         """A fresh network of this size."""
         network = ScoreNetwork(
             self.hidden, self.embed, self.blocks, embedding=self.embedding, dropout=self.dropout,
-            hide_pose=self.hide_pose, hide_part=self.hide_part, hide_joint=self.hide_joint,
+            hide_pose=self.hide_pose, hide_part=self.hide_part, hide_joint=self.hide_joint, second_input=self.deviation is not None,
         )  # fmt: skip
         sde = self.diffusion()
         if self.deviation is None or isinstance(sde, VeSde):
             return network
-        return Preconditioned(network, sde, self.deviation * self.data_scale)
+        return Preconditioned(network, sde, self.deviation * self.data_scale, self.known_deviation * self.data_scale, self.components)
 
     def diffusion(self, steps: int = 1000, horizon: float = 1.0) -> VpSde | SubVpSde | VeSde:
         """The diffusion, with N and T."""
@@ -108,7 +117,7 @@ class TrainConfig:
 def published(dataset: str = "h36m") -> TrainConfig:
     """The recipe of the paper's code: width 1024, Adam at 2e-4 after a warm-up of 5000 steps, batches of 1000, 0.1 at every rate."""
     return TrainConfig(
-        dataset=dataset, hidden=1024, embed=512, dropout=0.25, hide_part=0.1, hide_below=0.0, condition_3d=0.1, deviation=None,
-        batch=1000, lr=2e-4,
+        dataset=dataset, hidden=1024, embed=512, dropout=0.25, hide_part=0.1, hide_below=0.0, condition_3d=0.1,
+        deviation=None, time_focus=0.0, batch=1000, lr=2e-4,
         warmup=5000, ema=0.9999, weight_decay=0.0, minutes=None,
     )  # fmt: skip

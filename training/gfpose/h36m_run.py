@@ -51,4 +51,4 @@ def material(args: argparse.Namespace, config: TrainConfig) -> Material:
         return first, second
 
     digests = {**(train.digests or {}), **(test.digests or {})}
-    return Material(batches, per_epoch, digests, ("mpjpe_mm", "pa_mpjpe_mm"), measure)
+    return Material(batches, per_epoch, digests, ("mpjpe_mm", "pa_mpjpe_mm"), measure, lambda: train.pairs(np.arange(len(train)))[1])

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 
 from pose_rt.diffusion.sde import Sde
-from pose_rt.diffusion.sde_samplers import flow_solver
+from pose_rt.diffusion.sde_samplers import Known, flow_solver, imputed
 from pose_rt.models.gfpose import Preconditioned, ScoreNetwork, score_function
 
 START = 0.9
@@ -45,12 +45,13 @@ def completed(
     steps: int,
     seed: int = 0,
 ) -> np.ndarray:
-    """(H, B, 17, 3) samples of poses given their shown joints, by the exact flow in few steps."""
+    """(H, B, 17, 3) samples of poses given their shown joints, by the exact flow in few steps; what is shown is imputed."""
     rng = torch.Generator().manual_seed(seed)
     shown = torch.from_numpy(np.repeat(~hidden[..., None], 3, -1)).float()
-    given = torch.from_numpy(condition).float() * scale
+    given = torch.from_numpy(condition).float() * scale * shown
+    score = imputed(sde, score_function(network, sde, given, shown), Known(given, shown))
     out = []
     for _ in range(hypotheses):
         start = torch.randn(given.shape, generator=rng)
-        out.append(flow_solver(sde, score_function(network, sde, given, shown), start, steps, start_time=START).numpy() / scale)
+        out.append(flow_solver(sde, score, start, steps, start_time=START).numpy() / scale)
     return np.stack(out)

@@ -21,6 +21,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from pose_rt.errors import InputError, PoseRtError
+from pose_rt.models.gfpose import Preconditioned
 from training.common import checkpoint
 from training.common.run import RunLog, describe_run
 from training.d3dp.train import Interrupt
@@ -55,6 +56,8 @@ def _run(args: argparse.Namespace) -> int:
     trainer = Trainer(config, fabric)
     if args.resume:
         trainer.restore(last)
+    elif isinstance(trainer.network, Preconditioned):
+        trainer.fit(material.typical())
     if fabric.is_global_zero:
         args.out.mkdir(parents=True, exist_ok=True)
         describe_run(args.out, config.to_dict(), material.digests)
@@ -177,7 +180,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--precision", default="32-true", choices=("32-true", "bf16-mixed"))
     for name, kind in (
         ("hidden", int), ("embed", int), ("blocks", int), ("embedding", str), ("dropout", float), ("hide-pose", float),
-        ("hide-part", float), ("hide-joint", float), ("hide-below", float), ("condition-3d", float), ("data-scale", float), ("sde", str),
+        ("hide-part", float), ("hide-joint", float), ("hide-below", float), ("condition-3d", float),
+        ("deviation", float), ("known-deviation", float), ("time-focus", float), ("components", int), ("data-scale", float), ("sde", str),
         ("batch", int), ("lr", float), ("warmup", int), ("clip", float), ("ema", float), ("weight-decay", float), ("minutes", float),
         ("epochs", int), ("evaluate-every", int), ("seed", int),
     ):  # fmt: skip

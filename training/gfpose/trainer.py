@@ -6,16 +6,18 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from lightning_fabric import Fabric
 from torch import Tensor, nn
 
-from pose_rt.models.gfpose import BODY_PARTS, Preconditioned, ScoreNetwork
+from pose_rt.models.gfpose import BODY_PARTS, GROUP, Preconditioned, ScoreNetwork
 from training.common import checkpoint
 from training.common.budget import Cosine
 from training.common.ema import Ema
 
-from .config import TrainConfig
+from .config import TIME_FOCUS, TrainConfig
+from .mixture import fit_mixture
 from .objective import score_matching_loss
 
 Batch = tuple[Tensor, Tensor, Tensor]
@@ -73,6 +75,12 @@ class Trainer:
         c = self.config
         return c.lr * self._cosine.factor(self.share) if c.minutes is not None else warmed_up(c.lr, self.step, c.warmup)
 
+    def fit(self, poses: np.ndarray) -> None:
+        """Take the first guess of a preconditioned network from poses (N, 17, 3) in the data's unit."""
+        assert isinstance(self.network, Preconditioned)
+        self.network.take(fit_mixture(poses * self.config.data_scale, self.config.components))
+        self.ema = Ema(self.network, self.config.ema)
+
     def train_step(self, batch: Batch) -> float:
         """One optimiser step; returns the loss.
 
@@ -83,10 +91,12 @@ class Trainer:
         target, condition, hidden = batch
         count = len(target)
         draws = torch.Generator().manual_seed(c.seed * 1_000_000_007 + self.step)
-        u, z = torch.rand(count, generator=draws), torch.randn(target.shape, generator=draws)
-        shapes = ((count,), (count, len(BODY_PARTS)), (count, target.shape[1], 1))
+        u, z = focused(torch.rand(count, generator=draws), c.time_focus), torch.randn(target.shape, generator=draws)
+        group = GROUP if isinstance(self.network, Preconditioned) else 1
+        groups = -(-count // group)
+        shapes = ((groups,), (groups, len(BODY_PARTS)), (groups, target.shape[1], 1))
         masks = [
-            torch.bernoulli(torch.full(s, r), generator=draws)
+            torch.bernoulli(torch.full(s, r), generator=draws).repeat_interleave(group, 0)[:count]
             for s, r in zip(shapes, (c.hide_pose, c.hide_part, c.hide_joint), strict=True)
         ]
         masks[2] = torch.maximum(masks[2], hidden[..., None].to(masks[2]))
@@ -113,8 +123,8 @@ class Trainer:
         self.fabric.backward(loss)
         if c.clip > 0:
             nn.utils.clip_grad_norm_(self.network.parameters(), c.clip)
-        for group in self.optimizer.param_groups:
-            group["lr"] = self.learning_rate()
+        for parameters in self.optimizer.param_groups:
+            parameters["lr"] = self.learning_rate()
         self._wrapped.step()
         self.ema.update(self.network)
         self.step += 1
@@ -152,6 +162,12 @@ class Trainer:
         self.ema.load_state_dict(values["ema"])
         self.step, self.epoch, self.seconds = int(values["step"]), int(values["epoch"]), float(values["seconds"])
         self._loss_sum, self._losses = values["loss"]
+
+
+def focused(u: Tensor, share: float) -> Tensor:
+    """Uniform draws in [0, 1) -> themselves, but `share` of them uniform in TIME_FOCUS."""
+    low, high = TIME_FOCUS
+    return torch.where(u < share, low + (high - low) * u / max(share, 1e-9), (u - share) / max(1 - share, 1e-9))
 
 
 @lru_cache(maxsize=1)

@@ -1,6 +1,6 @@
 """GFPose: one score network over single poses, for estimation, completion, generation and denoising."""
 
 from .network import BODY_PARTS, Bernoulli, ScoreNetwork, positional_embedding, score_function
-from .precondition import Preconditioned
+from .precondition import GROUP, Preconditioned
 
-__all__ = ["BODY_PARTS", "Bernoulli", "Preconditioned", "ScoreNetwork", "positional_embedding", "score_function"]
+__all__ = ["BODY_PARTS", "GROUP", "Bernoulli", "Preconditioned", "ScoreNetwork", "positional_embedding", "score_function"]

@@ -57,6 +57,7 @@ class ScoreNetwork(nn.Module):
         scale_by_sigma: divide the output by the sigma that belongs to the label.
         dropout: in training.
         hide_pose, hide_part, hide_joint: rates at which training hides the whole condition, body parts, joints.
+        second_input: the network also gets `second` of `answer`; the published one has no such input.
 
     Raises:
         ValueError: a width that the normalisation cannot group, or an unknown embedding.
@@ -74,6 +75,7 @@ class ScoreNetwork(nn.Module):
         hide_pose: float = 0.1,
         hide_part: float = 0.1,
         hide_joint: float = 0.1,
+        second_input: bool = False,
     ) -> None:
         super().__init__()
         if hidden % _GROUPS or hidden < 2 * _GROUPS:
@@ -84,7 +86,7 @@ class ScoreNetwork(nn.Module):
             raise ValueError(f"embedding: got {embedding!r}, wanted positional or fourier")
         size = H36M17.num_joints * 3
         self.hidden, self.embed, self.blocks, self.embedding = hidden, embed, blocks, embedding
-        self.scale_by_sigma, self.dropout = scale_by_sigma, dropout
+        self.scale_by_sigma, self.dropout, self.second_input = scale_by_sigma, dropout, second_input
         self.hide_rates = (hide_pose, hide_part, hide_joint)
         self.pre_dense = nn.Linear(size, hidden)
         self.pre_dense_t = nn.Linear(embed, hidden)
@@ -93,7 +95,7 @@ class ScoreNetwork(nn.Module):
         if embedding == "fourier":
             self.gauss_proj = GaussianFourier(embed)
         self.shared_time_embed = nn.Sequential(nn.Linear(embed, embed), nn.SiLU())
-        self.cond_embed = nn.Sequential(nn.Linear(size, hidden), nn.SiLU())
+        self.cond_embed = nn.Sequential(nn.Linear(size * (2 if second_input else 1), hidden), nn.SiLU())
         for block in range(1, blocks + 1):
             for n in (1, 2):
                 self.add_module(f"b{block}_dense{n}", nn.Linear(hidden, hidden))
@@ -126,13 +128,13 @@ class ScoreNetwork(nn.Module):
         """
         if condition.shape != x.shape:
             raise ValueError(f"condition: got {tuple(condition.shape)}, wanted {tuple(x.shape)} (a 2D condition has z = 0)")
-        residual = self.residual(x, condition)
-        if self.training:
-            residual = self._hide(residual, hide)
-        elif mask is not None:
-            residual = residual * mask
+        known = self.known(condition, mask, hide)
+        return self.answer(x, label, self.residual(x, condition) * known)
+
+    def answer(self, x: Tensor, label: Tensor, first: Tensor, second: Tensor | None = None) -> Tensor:
+        """The layers themselves, given x and what is known of it, one or two arrays of its shape: (B, 17, 3)."""
         time = self.shared_time_embed(self._embed(label))
-        k = self.cond_embed(residual.flatten(1))
+        k = self.cond_embed((first if second is None else torch.cat([first, second], 1)).flatten(1))
         h = self.pre_dense(x.flatten(1)) + self.pre_dense_t(time) + self.pre_dense_cond(k)
         h = self._activate(self.pre_gnorm(h))
         for block in range(1, self.blocks + 1):
@@ -152,9 +154,14 @@ class ScoreNetwork(nn.Module):
     @staticmethod
     def residual(x: Tensor, condition: Tensor) -> Tensor:
         """``x - condition``, without z where the condition is a 2D one: (B, 17, 3)."""
-        has_depth = (condition[..., 2].abs().sum(1) > 0).to(x.dtype)[:, None]
         difference = x - condition
-        return torch.cat([difference[..., :2], difference[..., 2:] * has_depth[..., None]], -1)
+        return torch.cat([difference[..., :2], difference[..., 2:] * has_depth(condition)], -1)
+
+    def known(self, condition: Tensor, mask: Tensor | None, hide: Bernoulli | None) -> Tensor:
+        """1 where the condition counts: in training whatever the draws leave, in evaluation the mask: (B, 17, 3)."""
+        if self.training:
+            return self._hide(condition, hide)
+        return torch.ones_like(condition) if mask is None else mask
 
     def ema_names(self) -> list[str]:
         """Trainable parameters in the order in which a published checkpoint lists their averages."""
@@ -169,16 +176,21 @@ class ScoreNetwork(nn.Module):
     def _activate(self, h: Tensor) -> Tensor:
         return F.dropout(F.silu(h), self.dropout, self.training)
 
-    def _hide(self, residual: Tensor, draw: Bernoulli | None) -> Tensor:
-        """Hide the whole pose, parts and joints, at the three rates."""
-        count = len(residual)
-        shapes: Sequence[tuple[int, ...]] = ((count,), (count, len(BODY_PARTS)), (count, residual.shape[1], 1))
+    def _hide(self, condition: Tensor, draw: Bernoulli | None) -> Tensor:
+        """What is left when the whole pose, parts and joints are hidden at the three rates: (B, 17, 3)."""
+        count = len(condition)
+        shapes: Sequence[tuple[int, ...]] = ((count,), (count, len(BODY_PARTS)), (count, condition.shape[1], 1))
         pose, part, joint = (
-            draw(shape) if draw is not None else torch.bernoulli(residual.new_full(shape, rate))
+            draw(shape) if draw is not None else torch.bernoulli(condition.new_full(shape, rate))
             for shape, rate in zip(shapes, self.hide_rates, strict=True)
         )
         in_hidden_part = (part @ self.get_buffer("_parts")).clamp(max=1.0)
-        return residual * (1.0 - pose)[:, None, None] * (1.0 - in_hidden_part)[..., None] * (1.0 - joint)
+        return torch.ones_like(condition) * (1.0 - pose)[:, None, None] * (1.0 - in_hidden_part)[..., None] * (1.0 - joint)
+
+
+def has_depth(condition: Tensor) -> Tensor:
+    """1 for samples whose condition is a 3D one, that is has a z other than 0: (B, 17, 3) -> (B, 1, 1)."""
+    return (condition[..., 2].abs().sum(1) > 0).to(condition.dtype)[:, None, None]
 
 
 def score_function(network: nn.Module, sde: Sde, condition: Tensor, mask: Tensor | None = None) -> Callable[[Tensor, Tensor], Tensor]:

@@ -1,8 +1,8 @@
-"""The score network with inputs and output scaled so that it predicts something of unit size at every noise level.
+"""The score network as a correction of a first guess, scaled so that it predicts something of unit size at every noise level.
 
 Karras et al., "Elucidating the design space of diffusion-based generative models" (NeurIPS 2022), section 5, in the variables of VP and
-sub-VP processes. The published network predicts the noise itself: late in the process, where noise outweighs the pose a hundredfold, a
-part in a hundred of error is a whole pose, which a small network does not get below.
+sub-VP processes, around what is known of the pose. The published network predicts the noise itself: late in the process, where noise
+outweighs the pose a hundredfold, a part in a hundred of error is a whole pose, which a small network does not get below.
 """
 
 from __future__ import annotations
@@ -10,40 +10,87 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from pose_rt.diffusion.guess import Mixture, mixture_guess
 from pose_rt.diffusion.sde import SubVpSde, VpSde
 
-from .network import Bernoulli, ScoreNetwork
+from .network import Bernoulli, ScoreNetwork, has_depth
+
+GROUP = 16
+"""Samples that training shows the same coordinates of, so that the system of their guess is solved once."""
 
 
 class Preconditioned(nn.Module):
-    """The noise ``z`` of ``x = a x0 + s z``, as `ScoreNetwork` gives it: ``z = s x / v - (a d / sqrt(v)) F``, ``v = s^2 + a^2 d^2``.
+    """The noise ``z`` of ``x = a x0 + s z``: ``z = s (x - a m) / v - (a d / sqrt(v)) F``, ``v = s^2 + a^2 d^2``.
 
-    F is the network's answer to ``x / sqrt(v)``. Where noise is small, x is nearly the pose; where it is large, F is. The network is shown
-    ``condition / d`` itself instead of the difference from it: a hidden joint is then a zero among clean numbers, not one among noise.
+    Each coordinate is first taken to be ``m`` give or take ``d``: mean and deviation of a mixture of Gaussians over whole poses, given what
+    the condition shows. F is the network's answer to ``(x - a m) / sqrt(v)``, m and d, and corrects that guess. Where noise is small, x
+    is nearly the pose; where it is large, ``m + d F`` is. With F = 0 it is already the score of a Gaussian.
 
     Args:
         network: gives F.
         sde: VP or sub-VP.
-        deviation: d, of the data's coordinates, network units.
+        deviation: of the data's coordinates, network units.
+        known_deviation: of what a condition shows from the truth.
+        components: of the mixture, which is part of the state: set it by `take`.
     """
 
-    def __init__(self, network: ScoreNetwork, sde: VpSde | SubVpSde, deviation: float) -> None:
+    log_weight: Tensor
+    mean: Tensor
+    covariance: Tensor
+
+    def __init__(self, network: ScoreNetwork, sde: VpSde | SubVpSde, deviation: float, known_deviation: float, components: int = 1) -> None:
         super().__init__()
-        self.network, self.sde, self.deviation = network, sde, deviation
+        self.network, self.sde = network, sde
+        self.deviation, self.known_deviation = deviation, known_deviation
+        size = network.post_dense.out_features
+        self.register_buffer("log_weight", torch.zeros(components))
+        self.register_buffer("mean", torch.zeros(components, size))
+        self.register_buffer("covariance", torch.eye(size).repeat(components, 1, 1) * deviation**2)
+        nn.init.zeros_(network.post_dense.weight)
+        nn.init.zeros_(network.post_dense.bias)
+
+    @property
+    def mixture(self) -> Mixture:
+        """Its Gaussians, network units."""
+        return Mixture(self.log_weight, self.mean, self.covariance)
+
+    def take(self, mixture: Mixture) -> None:
+        """Go by these Gaussians, network units."""
+        for buffer, value in zip(self.mixture, mixture, strict=True):
+            buffer.copy_(torch.as_tensor(value))
 
     def forward(self, x: Tensor, label: Tensor, condition: Tensor, mask: Tensor | None = None, hide: Bernoulli | None = None) -> Tensor:
         """As `ScoreNetwork.forward`: (B, 17, 3)."""
-        t = label / 999
-        one = torch.ones_like(x[:, :1, :1])
-        a, s = self.sde.marginal(one, t)
+        known = self.network.known(condition, mask, hide)
+        known = torch.cat([known[..., :2], known[..., 2:] * has_depth(condition)], -1)
+        return self.noise(x, label, *self.guess(condition, known))
+
+    def guess(self, condition: Tensor, known: Tensor) -> tuple[Tensor, Tensor]:
+        """m and d given the condition where `known` is 1: (B, 17, 3) each."""
+        value, shown = condition.flatten(1), known.flatten(1)
+        group = GROUP if len(shown) % GROUP == 0 and bool((shown.reshape(-1, GROUP, shown.shape[1]).diff(dim=1) == 0).all()) else 1
+        guess, deviation = mixture_guess(
+            self.mixture, value.reshape(-1, group, value.shape[1]), shown[::group], self.known_deviation, _invert
+        )
+        return guess.reshape(condition.shape), deviation.reshape(condition.shape)
+
+    def noise(self, x: Tensor, label: Tensor, guess: Tensor, deviation: Tensor) -> Tensor:
+        """z, given m and d: (B, 17, 3)."""
+        a, s = self.sde.marginal(torch.ones_like(x[:, :1, :1]), label / 999)
         s = s.reshape(-1, 1, 1)
-        v = s**2 + (a * self.deviation) ** 2
-        scaled = x * v**-0.5
-        answer = self.network(scaled, label, scaled - condition / self.deviation, mask, hide)  # it sees the difference of the two
-        return s / v * x - a * self.deviation * v**-0.5 * answer
+        v = s**2 + (a * deviation) ** 2
+        centred = x - a * guess
+        answer = self.network.answer(centred * v**-0.5, label, guess / self.deviation, deviation / self.deviation)
+        return s / v * centred - a * deviation * v**-0.5 * answer
 
     def weight(self, t: Tensor) -> Tensor:
-        """(B,) what makes the squared error of z that of F: ``v / (a d)^2``."""
+        """(B,) what makes the squared error of z that of F where nothing is known: ``v / (a d)^2``."""
         a, s = self.sde.marginal(torch.ones_like(t)[:, None], t)
         signal = (a[:, 0] * self.deviation) ** 2
         return (s**2 + signal) / signal
+
+
+def _invert(a: Tensor) -> Tensor:
+    one = torch.eye(a.shape[-1], dtype=a.dtype, device=a.device)
+    out: Tensor = torch.linalg.solve_triangular(torch.linalg.cholesky(a), one.expand_as(a), upper=False)
+    return out
