@@ -70,11 +70,12 @@ sanitize: dev ## the kernels under ASan + UBSan and under TSan, side by side
 	wait $$address; address=$$?; cat build/address.log; \
 	test $$thread -eq 0 -a $$address -eq 0
 
+# Only the kernels: the rest of the module is compiled with them by `setup`, where nvcc is.
 cuda: dev ## compile the CUDA kernels for all architectures, where nvcc is
 	@if command -v nvcc >/dev/null; then \
 	  PATH="$(CURDIR)/$(BIN):$$PATH" cmake -S . -B build/cuda -G Ninja -DPOSE_RT_CUDA=ON -DPython_EXECUTABLE=$(CURDIR)/$(BIN)/python \
 	    -Dpybind11_DIR="$$($(BIN)/python -m pybind11 --cmakedir)" >/dev/null && \
-	  PATH="$(CURDIR)/$(BIN):$$PATH" cmake --build build/cuda; \
+	  PATH="$(CURDIR)/$(BIN):$$PATH" cmake --build build/cuda --target kernels_cuda; \
 	else echo "no nvcc here: the CUDA kernels were not compiled"; fi
 
 test-gpu: dev ## build the CUDA kernels and the engines, run all GPU tests and the kernels under compute-sanitizer

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import sys
+from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
@@ -81,10 +82,12 @@ def imports_of(source: str, package: str) -> list[Import]:
             base = ".".join([*parents[: len(parents) - node.level + 1], node.module or ""]).strip(".") if node.level else node.module or ""
             # `from pose_rt import ops` uses pose_rt.ops; `from pose_rt.ops import project` uses pose_rt.ops.
             found.extend(Import(f"{base}.{alias.name}" if base == "pose_rt" else base, node.lineno, eager) for alias in node.names)
+        elif isinstance(node, ast.expr):
+            return
+        inside = isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+        typing_only = node.body if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.dump(node.test) else []
         for child in ast.iter_child_nodes(node):
-            inside = isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda)
-            typing_only = isinstance(node, ast.If) and "TYPE_CHECKING" in ast.dump(node.test) and child in node.body
-            visit(child, eager and not inside and not typing_only)
+            visit(child, eager and not inside and child not in typing_only)
 
     visit(ast.parse(source), True)
     return found
@@ -98,6 +101,7 @@ def relative(path: Path) -> str:
     return path.relative_to(ROOT).as_posix()
 
 
+@cache
 def imports_in(path: Path) -> list[Import]:
     return imports_of(path.read_text(encoding="utf-8"), ".".join(path.relative_to(ROOT).parent.parts))
 
