@@ -2,6 +2,7 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip install --disable-pip-version-check -q
 # The tests of the models and of training need torch. On a machine without a GPU the smallest build will do; TORCH= leaves it out
 # and the tests that need it are skipped, with a note.
 TORCH ?= torch==2.13.0
@@ -24,13 +25,14 @@ $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
 
 $(VENV)/.setup: $(BIN)/python pyproject.toml CMakeLists.txt $(NATIVE)
-	$(BIN)/python -m pip install --disable-pip-version-check -q -e .
+	$(PIP) -e .
 	@touch $@
 
+# Without bytecode: of the tens of thousands of files that torch and the tools bring, few are ever imported.
 $(VENV)/.dev: $(BIN)/python pyproject.toml CMakeLists.txt $(NATIVE)
-	$(if $(TORCH),$(BIN)/python -m pip install --disable-pip-version-check -q "$(TORCH)")
-	$(if $(TORCH),$(BIN)/python -m pip install --disable-pip-version-check -q "lightning-fabric>=2.3" "tensorboard>=2.16")
-	$(BIN)/python -m pip install --disable-pip-version-check -q -e ".[dev]"
+	$(if $(TORCH),$(PIP) --no-compile "$(TORCH)")
+	$(if $(TORCH),$(PIP) --no-compile "lightning-fabric>=2.3" "tensorboard>=2.16")
+	$(PIP) --no-compile -e ".[dev]"
 	@touch $@ $(VENV)/.setup
 
 setup: $(VENV)/.setup ## make .venv with pose-rt in it (editable)
@@ -80,7 +82,7 @@ cuda: dev ## compile the CUDA kernels for all architectures, where nvcc is
 
 test-gpu: dev ## build the CUDA kernels and the engines, run all GPU tests and the kernels under compute-sanitizer
 	@command -v nvidia-smi >/dev/null || { echo "test-gpu needs an NVIDIA GPU and its driver; nvidia-smi is not here" >&2; exit 1; }
-	POSE_RT_CUDA=ON $(BIN)/python -m pip install --disable-pip-version-check -q -e .
+	POSE_RT_CUDA=ON $(PIP) -e .
 	$(BIN)/pose-rt doctor
 	$(BIN)/pose-rt build-engines --precision fp32
 	$(BIN)/pose-rt build-engines --precision fp16
