@@ -94,6 +94,7 @@ def _complete(prior: Prior, motion: Motion, path: Path, names: tuple[int, ...] |
 
     from pose_rt.core.types import COMPLETED
     from pose_rt.io.poses import PoseArrays, unseen
+    from pose_rt.stages.lost import between_seen, drift_noise, one_pose
 
     gone = unseen(motion, path, min_score)
     if names is not None:
@@ -103,9 +104,17 @@ def _complete(prior: Prior, motion: Motion, path: Path, names: tuple[int, ...] |
     joints = motion.joints_m.copy()
     samples = np.repeat(joints[:, None], prior.hypotheses, 1)
     root = None if motion.root_m is None else motion.root_m.copy()
-    samples[rows] = prior.complete(joints[rows], ~gone[rows], [motion.track] * len(rows), None if root is None else root[rows])
+    place, away = between_seen(joints, gone, motion.time_s)
+    samples[rows] = prior.complete(
+        joints[rows],
+        ~gone[rows],
+        [motion.track] * len(rows),
+        None if root is None else root[rows],
+        vague_m=place[rows],
+        vague_noise_m=drift_noise(away[rows]),
+    )
     spread = np.sqrt(samples.var(1).mean(-1))
-    joints[rows] = samples[rows].mean(1)
+    joints[rows] = one_pose(samples[rows], ~gone[rows])
     provenance, sigma = np.zeros(gone.shape, np.uint8), np.zeros(gone.shape, np.float32)
     provenance[rows] = np.where(gone[rows], COMPLETED, 0)
     sigma[rows] = np.where(gone[rows], prior.sigma(spread[rows]), 0.0)

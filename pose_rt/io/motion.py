@@ -111,6 +111,8 @@ def _from_arrays(arrays: dict[str, np.ndarray], path: Path, rate_hz: float | Non
     rate = next((float(arrays[n]) for n in _RATES if n in arrays and arrays[n].size == 1), rate_hz)
     if rate is None or not 0 < rate < 10_000:
         raise InputError(f"'{path}' does not say its frame rate", "give --rate HZ, or add an array fps")
+    if not np.isfinite(joints).any():
+        raise InputError(f"'{path}': every joint of every frame is unknown", "give a file in which joints are known")
     known: Unit = "mm" if name.endswith("_mm") and unit == "auto" else "m" if name.endswith("_m") and unit == "auto" else unit
     placed, notes = to_camera_axes(joints.astype(np.float64), up, known, str(path))
     return _motion(placed, np.arange(len(joints)) / rate, 0, path, notes)

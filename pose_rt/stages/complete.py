@@ -14,6 +14,7 @@ import numpy as np
 from ..core.types import COMPLETED, MEASURED, Packet, Pose3D
 from .base import finish
 from .lift import h36m_keypoints
+from .lost import drift_noise, one_pose
 from .prior import Prior
 from .window import MAX_GAP_NS
 
@@ -22,8 +23,6 @@ MIN_SCORE, SEEN_SCORE = 0.3, 0.45
 MIN_KNOWN = 4
 """With fewer seen joints there is nothing to go by: such people are left as they are."""
 FADE_S = 0.15
-LAST_SEEN_M, STRAY_M_S = 0.04, 0.15
-"""How far, a coordinate, a lost joint may be from where it was last seen, seen from the pelvis: at once, and more for each second."""
 MARGIN = 0.02
 """Of the picture: a point that lies outside by less may still be the edge's own."""
 
@@ -111,26 +110,27 @@ class Complete:
         wanted = self.prior.steps
         unknown = np.full((self.prior.hypotheses, *pose.joints_m.shape[1:]), np.nan, np.float32)
         before = [states[p].samples for p in due]
+        known = np.stack([~states[p].lost for p in due])
         self.prior.steps = self._steps
         try:
             samples = self.prior.complete(
                 pose.joints_m[due],
-                np.stack([~states[p].lost for p in due]),
+                known,
                 pose.track[due].tolist(),
                 None if pose.root_m is None else pose.root_m[due],
                 np.stack([unknown if b is None else b for b in before]),
                 np.stack([states[p].place for p in due]),
-                LAST_SEEN_M + STRAY_M_S * np.stack([states[p].unseen_s for p in due]),
+                drift_noise(np.stack([states[p].unseen_s for p in due])),
             )
         finally:
             self.prior.steps = wanted
         joints, sigma, provenance = pose.joints_m.copy(), pose.sigma_m.copy(), pose.provenance.copy()
         hypotheses, root = pose.hypotheses_m.copy(), None if pose.root_m is None else pose.root_m.copy()
-        for person, drawn in zip(due, samples, strict=True):
+        for person, drawn, completed in zip(due, samples, one_pose(samples, known), strict=True):
             state = states[person]
             state.samples = drawn
             weight = state.weight[:, None]
-            joints[person] += weight * (drawn.mean(0) - joints[person])
+            joints[person] += weight * (completed - joints[person])
             own = np.resize(np.arange(len(drawn)), hypotheses.shape[1])
             hypotheses[person] += weight * (drawn[own] - hypotheses[person])
             guessed = self.prior.sigma(np.sqrt(drawn.var(0).mean(-1)))
