@@ -19,6 +19,10 @@ def flag(text: str) -> bool:
 def add_data(parser: argparse.ArgumentParser) -> None:
     """Data set and what of it."""
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument(
+        "--device", default="auto", help="cpu, cuda:N, or a number of a GPU as published; auto takes a GPU where there is one"
+    )
+    parser.add_argument("--threads", type=int, default=1, help="of torch on the CPU")
     parser.add_argument("--dataset", choices=list(MOTION_SETS), default="nba")
     parser.add_argument("--datapath", help="folder of the data set (default: ./dataset/NAME)")
     parser.add_argument("--data_size", type=int, help="use so many clips")

@@ -35,7 +35,7 @@ def diffusion_loss(
         mean_type: the target is the clean motion, or the noise.
         velocity: weight of the same error between differences of neighbouring frames (x_start only; 0 as published).
     """
-    x = q_sample(tables, clean, t.numpy(), noise)
+    x = q_sample(tables, clean, t.cpu().numpy(), noise)
     out = network(x, t, lengths, condition)
     loss = masked_error(out, clean if mean_type == "x_start" else noise, mask).mean()
     if velocity and mean_type == "x_start":

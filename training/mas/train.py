@@ -62,17 +62,18 @@ def training_source(options: argparse.Namespace) -> Source:
 def run(options: argparse.Namespace) -> trainer.State:
     """Read the data, build the network, train."""
     source = training_source(options)
+    device = trainer.device_of(options)
     torch.manual_seed(options.seed)
-    network = build(options, source.spec.joints)
+    network = build(options, source.spec.joints).to(device)
     try:
         tables = make_tables(options.noise_schedule, options.diffusion_steps)
     except ValueError as error:
         raise UsageError(f"--noise_schedule {options.noise_schedule} --diffusion_steps {options.diffusion_steps}: {error}") from error
 
     def loss_of(batch: Batch, rng: np.random.Generator) -> Tensor:
-        clean, mask, lengths = (torch.from_numpy(a) for a in (batch.motion, batch.mask, batch.lengths))
-        t = torch.from_numpy(rng.integers(0, len(tables), len(clean)))
-        noise = torch.from_numpy(rng.standard_normal(clean.shape, np.float32))
+        clean, mask, lengths = trainer.to_device(batch, device)
+        t = torch.from_numpy(rng.integers(0, len(tables), len(clean))).to(device)
+        noise = torch.from_numpy(rng.standard_normal(clean.shape, np.float32)).to(device)
         how = {"mean_type": options.model_mean_type, "velocity": options.velocity}
         return diffusion_loss(network, tables, clean, lengths, mask, t, noise, **how)
 
@@ -97,5 +98,4 @@ def main(argv: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    torch.set_num_threads(1)
     sys.exit(main())

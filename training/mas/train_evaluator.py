@@ -40,12 +40,13 @@ def build(options: argparse.Namespace, joints: int) -> Evaluator:
 def run(options: argparse.Namespace) -> trainer.State:
     """Read the data, build the network, train."""
     source = open_source(options.dataset, options.datapath, options.data_split, options.data_size, options.data_augmentations, options.seed)
+    device = trainer.device_of(options)
     torch.manual_seed(options.seed)
-    network = build(options, source.spec.joints)
+    network = build(options, source.spec.joints).to(device)
 
     def loss_of(batch: Batch, rng: np.random.Generator) -> Tensor:
-        clean, mask, lengths = (torch.from_numpy(a) for a in (batch.motion, batch.mask, batch.lengths))
-        noise = torch.from_numpy(rng.standard_normal((len(clean), options.e_latent_dim), np.float32))
+        clean, mask, lengths = trainer.to_device(batch, device)
+        noise = torch.from_numpy(rng.standard_normal((len(clean), options.e_latent_dim), np.float32)).to(device)
         return evaluator_loss(network, clean, lengths, noise, None if options.count_padding else mask)
 
     return trainer.run(options, source, network, loss_of)
@@ -66,5 +67,4 @@ def main(argv: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    torch.set_num_threads(1)
     sys.exit(main())

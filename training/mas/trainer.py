@@ -114,6 +114,34 @@ def _step(state: State, loss_of: Loss, batch: Batch, rng: np.random.Generator) -
     return loss.item()
 
 
+def device_of(options: argparse.Namespace) -> torch.device:
+    """Where a run computes; sets the threads of torch too.
+
+    Raises:
+        UsageError: no such device here, or no thread.
+    """
+    if options.threads < 1:
+        raise UsageError(f"--threads is {options.threads}, wanted at least 1")
+    torch.set_num_threads(options.threads)
+    name = options.device
+    if name == "auto":
+        name = "cuda:0" if torch.cuda.is_available() else "cpu"
+    elif name.isdigit():
+        name = f"cuda:{name}"
+    try:
+        device = torch.device(name)
+        torch.zeros(1, device=device)
+    except (RuntimeError, AssertionError) as error:
+        raise UsageError(f"--device is {options.device}, which cannot be used here", "use --device cpu or auto") from error
+    return device
+
+
+def to_device(batch: Batch, device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
+    """Motion, mask and lengths of a batch as tensors."""
+    motion, mask, lengths = (torch.from_numpy(values).to(device) for values in (batch.motion, batch.mask, batch.lengths))
+    return motion, mask, lengths
+
+
 def parse(parser: argparse.ArgumentParser, argv: list[str]) -> argparse.Namespace:
     """The command line; with --resume_checkpoint, what is not given comes from the args.json beside it."""
     options = parser.parse_args(argv)
