@@ -25,7 +25,9 @@ def write_model(path: Path, task: str = "images", joints: int = 17) -> Path:
     """A small untrained network, as checkpoint and as ONNX file."""
     torch.manual_seed(0)
     network = NETWORKS[task](NetworkConfig(HeadConfig(joints, (16, 16)), layers=18, width=4, filters=8))
-    torch.nn.init.normal_(network.final_layer.weight, std=3.0)  # sharp maps: people are not lost for want of confidence
+    for module in (*network.deconv_layers, network.final_layer):  # maps with peaks
+        if isinstance(module, torch.nn.ConvTranspose2d | torch.nn.Conv2d):
+            torch.nn.init.normal_(module.weight, std=0.3)
     names = COCO17.joints if joints == 17 else tuple(f"point_{i}" for i in range(joints))
     trained = Trained(network, task, names, (), (), (0.485, 0.456, 0.406), (0.229, 0.224, 0.225), 1.25)
     torch.save({"kind": KIND, "about": trained.about(), "weights": network.state_dict(), "epoch": 1}, path.with_suffix(".pt"))

@@ -28,7 +28,9 @@ HEADS = {
 def _network(task: str) -> HeatmapNetwork:
     torch.manual_seed(0)
     network = NETWORKS[task](NetworkConfig(HEADS[task], layers=18, width=4, filters=8))
-    torch.nn.init.normal_(network.final_layer.weight)  # logits of a size that a difference would show in
+    for module in (*network.deconv_layers, network.final_layer):  # logits of a size that a difference would show in
+        if isinstance(module, torch.nn.ConvTranspose2d | torch.nn.Conv2d):
+            torch.nn.init.normal_(module.weight, std=0.2)
     return network
 
 
