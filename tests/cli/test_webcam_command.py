@@ -223,9 +223,9 @@ def test_a_full_disk_ends_with_one_sentence_and_what_was_recorded(tmp_path: Path
     video = tmp_path / "o.mp4"
     limit = "import resource, signal, sys; signal.signal(signal.SIGXFSZ, signal.SIG_IGN); "
     limit += "resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, 200_000)); "
-    arguments = [*LIVE, "--loop", "--no-3d", "--duration", "40", "--record", str(video)]
+    arguments = [*LIVE, "--loop", "--no-3d", "--duration", "90", "--record", str(video)]
     code = limit + f"from pose_rt.cli.app import run; sys.exit(run({arguments!r}))"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=90, check=False)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=115, check=False)
     assert done.returncode == 1 and "Traceback" not in done.stderr
     assert "grew too large" in done.stderr and f"kept: '{video}'" in done.stderr
     assert sum(1 for _ in VideoSource(video)) > 0  # whole fragments; the last one may be cut off

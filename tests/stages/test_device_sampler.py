@@ -68,8 +68,9 @@ def keypoints(windows: int) -> np.ndarray:
     return (np.random.default_rng(0).normal(size=(windows, 9, 17, 2)) * 60 + [320, 240]).astype(np.float32)
 
 
-@pytest.mark.parametrize(("hypotheses", "steps", "flip"), [(1, 1, False), (3, 2, False), (2, 3, True)])
-@pytest.mark.parametrize("warm", [False, True])
+@pytest.mark.parametrize(
+    ("hypotheses", "steps", "flip", "warm"), [(1, 1, False, False), (3, 2, False, False), (3, 2, False, True), (2, 3, True, True)]
+)
 def test_the_lifter_gives_what_it_gives_on_the_host(backend: DeviceBackend, hypotheses: int, steps: int, flip: bool, warm: bool) -> None:
     options: dict[str, Any] = {"hypotheses": hypotheses, "steps": steps, "flip": flip}
     on_device, on_host = Lifter(backend, **options), Lifter(open_backend(MODEL, backend="onnxruntime"), **options)
