@@ -21,8 +21,8 @@ from pose_rt.stages.lifter import Lifter
 if "san" in os.environ.get("LD_PRELOAD", ""):  # before it is imported: it starts a thread, which TSan has its opinion of
     pytest.skip("ONNX Runtime is not built for sanitizers", allow_module_level=True)
 
-from tests.engines.fake_backend import fake_backend, fake_cuda_backend  # noqa: E402
-from tests.engines.fake_gpu import FakeDriver  # noqa: E402
+from tests.engines.fake_backend import fake_backend, fake_cuda_backend
+from tests.engines.fake_gpu import FakeDriver
 
 pytestmark = pytest.mark.gpu
 MODEL = Path(__file__).parents[2] / "pose_rt/zoo/models/lifter_s.onnx"
