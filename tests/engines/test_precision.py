@@ -84,7 +84,7 @@ def test_a_bundled_model_has_a_strongly_typed_variant_near_it(name: str) -> None
     assert 0 < found.max < 10 * BUDGET[unit_of(full.metadata)]
 
 
-@pytest.mark.parametrize("name", ["detector", "lifter_s"])
+@pytest.mark.parametrize("name", ["detector", "full"])
 def test_models_that_fit_keep_nothing(name: str) -> None:
     fit = fit_fp16(zoo.load_path(name))
     assert fit.kept == () and fit.half and fit.refused is None
