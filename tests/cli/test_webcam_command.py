@@ -94,7 +94,7 @@ def test_a_signal_ends_the_run_and_keeps_the_files(start: Callable[..., subproce
     while time.monotonic() < deadline and not (data.exists() and len(data.read_bytes().splitlines()) > 8):
         time.sleep(0.05)
     process.send_signal(number)
-    said = process.communicate(timeout=30)[1]
+    said = process.communicate(timeout=80)[1]
     assert process.returncode == 130 and "Traceback" not in said and "interrupted: the outputs hold" in said
     frames = read_jsonl(data)
     assert frames.complete and len(frames.frames) > 7
@@ -109,7 +109,7 @@ def test_a_signal_before_the_first_frame_is_a_clean_end(
     process = start(*LIVE, "--loop", "--record", str(tmp_path / "o.mp4"))
     time.sleep(after_s)
     process.send_signal(signal.SIGINT)
-    said = process.communicate(timeout=30)[1]
+    said = process.communicate(timeout=80)[1]
     # Before the program proper has begun, Python itself ends it with the signal.
     assert process.returncode in (130, -signal.SIGINT) and ("Traceback" not in said or process.returncode == -signal.SIGINT)
 
