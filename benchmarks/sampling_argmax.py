@@ -220,11 +220,17 @@ def main(arguments: list[str] | None = None) -> int:
             runs[name].append({**measure(*predict(network, unseen), *unseen[1:]), "seconds": seconds})
             print(f"{name}, seed {seed}: {runs[name][-1]['error_px']['mean']:.2f} px in {seconds:.0f} s of CPU time", flush=True)
     results = {name: average(found) for name, found in runs.items()}
+    given = "" if options.motion is None else f" --motion {options.motion.name}"
+    given += "".join(
+        f" --{key} {value}"
+        for key in ("train", "test", "steps", "batch", "seeds")
+        if (value := vars(options)[key]) != parser.get_default(key)
+    )
     report = {
         "what": "keypoints of drawn people, one small network (0.13 M weights, 32 x 32 cells) trained five ways",
         "settings": {k: str(v) if isinstance(v, Path) else v for k, v in vars(options).items() if k not in ("out", "motion")}
         | {"poses": "procedural" if options.motion is None else "cmu17"},
-        "machine": machine.facts(), "results": results,
+        "machine": {**machine.facts(), "command": "python benchmarks/sampling_argmax.py" + given}, "results": results,
     }  # fmt: skip
     options.out.write_text(json.dumps(report, indent=1) + "\n")
     plot(results, options.out.with_suffix(".png"))

@@ -62,8 +62,8 @@ def main() -> int:
             results[task] = rates(People([(found, transform)], seed=0), options.workers)
             print(task, {name: round(value, 1) for name, value in results[task].items()})
     report = {
-        "what": f"crops of the training loader from {WIDTH} x {HEIGHT} JPEG pictures", "command": " ".join(["python", *sys.argv]),
-        "workers": options.workers, "machine": machine.facts(), "results": results,
+        "what": f"crops of the training loader from {WIDTH} x {HEIGHT} JPEG pictures", "workers": options.workers,
+        "machine": machine.facts(), "results": results,
     }  # fmt: skip
     options.out.write_text(json.dumps(report, indent=1) + "\n")
     return 0

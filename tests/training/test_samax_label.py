@@ -40,6 +40,16 @@ def test_only_sure_joints_inside_the_picture_are_labelled() -> None:
     assert label.people_of(_keypoints(score), 60, 30, conf=0.6) == []  # too few joints in the picture
 
 
+def test_large_pictures_are_scaled_with_their_joints() -> None:
+    bgr = np.zeros((100, 200, 3), np.uint8)
+    bgr[60:64, 120:124] = 255  # a square round pixel (121.5, 61.5)
+    small, ((xy, flags),) = label.shrunk(bgr, [(np.array([[121.5, 61.5]]), np.array([2]))], 50)
+    assert small.shape == (25, 50, 3) and flags.tolist() == [2]
+    assert xy.tolist() == [[30, 15]] and small[15, 30].min() == 255 and small.astype(int).sum() == 3 * 255
+    same, _ = label.shrunk(bgr, [], 200)
+    assert same is bgr
+
+
 def test_the_folder_reads_as_it_was_written(tmp_path: Path) -> None:
     folder = CocoFolder(tmp_path, COCO17)
     xy = np.stack([20.0 + np.arange(17), 90.0 - 2 * np.arange(17)], -1)

@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+import cv2
 import numpy as np
 from rich.console import Console
 from rich.progress import Progress
@@ -37,11 +38,13 @@ class Rule(NamedTuple):
         every: frames from one picture to the next.
         conf: least score of a joint that is labelled; a person's mean score must reach it too.
         held_out: share of each clip, at its end, that becomes validation.
+        side: larger side of the pictures that are written, px; larger frames are scaled down, which training reads much faster.
     """
 
     every: int = 3
     conf: float = 0.6
     held_out: float = 0.15
+    side: int = 640
 
 
 def people_of(keypoints: Keypoints2D, width: int, height: int, conf: float) -> list[tuple[np.ndarray, np.ndarray]]:
@@ -53,6 +56,20 @@ def people_of(keypoints: Keypoints2D, width: int, height: int, conf: float) -> l
         if score.mean() >= conf and (flags > 0).sum() >= _LEAST_JOINTS:
             found.append((xy, flags))
     return found
+
+
+def shrunk(
+    bgr: np.ndarray, people: list[tuple[np.ndarray, np.ndarray]], side: int
+) -> tuple[np.ndarray, list[tuple[np.ndarray, np.ndarray]]]:
+    """A picture of at most `side` px, and its joints; pixel centres are at whole coordinates."""
+    height, width = bgr.shape[:2]
+    factor = side / max(height, width)
+    if factor >= 1:
+        return bgr, people
+    size = max(1, round(width * factor)), max(1, round(height * factor))
+    ratio = np.array([size[0] / width, size[1] / height])
+    small = cv2.resize(bgr, size, interpolation=cv2.INTER_AREA)
+    return np.asarray(small), [((xy + 0.5) * ratio - 0.5, flags) for xy, flags in people]
 
 
 def labelled(clip: str, settings: Settings, every: int, progress: Progress) -> Iterator[tuple[Frame, Keypoints2D, float]]:
@@ -85,7 +102,7 @@ def label(clips: list[str], out: Path, settings: Settings, rule: Rule, console: 
                 people = people_of(keypoints, frame.width, frame.height, rule.conf)
                 if people:
                     folder = folders["val" if place >= 1 - rule.held_out else "train"]
-                    folder.add(f"{number:03d}_{Path(clip).stem}_{frame.index:06d}.jpg", frame.bgr, people)
+                    folder.add(f"{number:03d}_{Path(clip).stem}_{frame.index:06d}.jpg", *shrunk(frame.bgr, people, rule.side))
     counts = {split: len(folder) for split, folder in folders.items()}
     if not counts["train"]:
         raise InputError("nobody was found surely enough to be labelled", "lower --conf, or give clips with people in full view")
@@ -103,15 +120,17 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--every", type=int, default=Rule().every, help="frames from one picture to the next (default: %(default)s)")
     parser.add_argument("--conf", type=float, default=Rule().conf, help="least score of a person and of a joint (default: %(default)s)")
     parser.add_argument("--held-out", type=float, default=Rule().held_out, help="share of each clip's end for val.json")
+    parser.add_argument("--side", type=int, default=Rule().side, help="larger side of the pictures written, px (default: %(default)s)")
     parser.add_argument("--model", default="full", help="2D model that labels: lite, full, heavy (default: %(default)s)")
     parser.add_argument("--max-people", type=int, default=1)
     options = parser.parse_args(arguments)
     console = Console(stderr=True)
     try:
-        if options.every < 1 or not 0 <= options.held_out < 1:
-            raise UsageError(f"got --every {options.every} --held-out {options.held_out}", "wanted at least 1, and 0 to below 1")
+        if options.every < 1 or options.side < 32 or not 0 <= options.held_out < 1:
+            given = f"--every {options.every} --side {options.side} --held-out {options.held_out}"
+            raise UsageError(f"got {given}", "wanted at least 1, at least 32 px, and 0 to below 1")
         settings = Settings(model=options.model, max_people=options.max_people, lift=False, forecast=False)
-        rule = Rule(options.every, options.conf, options.held_out)
+        rule = Rule(options.every, options.conf, options.held_out, options.side)
         counts = label(options.clips, options.out, settings, rule, console)
     except PoseRtError as error:
         console.print(str(error), markup=False)
