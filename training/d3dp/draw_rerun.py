@@ -6,6 +6,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from rich.console import Console
+from rich.progress import track
 
 from pose_rt.core.skeleton import Skeleton
 from pose_rt.errors import UsageError
@@ -28,7 +30,7 @@ def save_rerun(scene: Scene, path: Path) -> None:
     temporary = path.with_name(f".{path.name}.part")
     stream.save(str(temporary))
     stream.log("world", rr.ViewCoordinates.RIGHT_HAND_Z_UP, static=True)
-    for t in range(len(scene)):
+    for t in track(range(len(scene)), "drawing", console=Console(stderr=True)):
         stream.set_time("frame", sequence=t)
         stream.set_time("media", duration=t / scene.rate_hz)
         flat = scene.xy_px[t].astype(np.float32)
