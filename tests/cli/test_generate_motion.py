@@ -17,7 +17,7 @@ from pose_rt.metrics.motion_quality import bone_asymmetry, bone_variation, foot_
 from pose_rt.stages.motion import MotionModel
 from training.data.unpickle import RestrictedUnpickler
 
-SHORT = ["--motion-length", "1.6", "--steps", "3"]
+SHORT = ["--motion-length", "0.8", "--steps", "3"]
 
 
 def test_motion3d_writes_what_it_promises(tmp_path: Path) -> None:
@@ -27,16 +27,16 @@ def test_motion3d_writes_what_it_promises(tmp_path: Path) -> None:
         ["results.npy", "results.npz", *(f"result_{i}.{end}" for i in range(2) for end in ("mp4", "bvh", "rrd"))]
     )
     made = read_generated(out / "results.npz")
-    assert made.values.shape == (2, 16, 17, 3) and np.isfinite(made.values).all()
+    assert made.values.shape == (2, 8, 17, 3) and np.isfinite(made.values).all()
     assert made.about["seed"] == 0 and made.about["task"] == "mas" and made.spec.name == "cmu17"
     with av.open(str(out / "result_0.mp4")) as film:
         stream = film.streams.video[0]
         pictures = [frame.to_ndarray(format="rgb24") for frame in film.decode(stream)]
         assert float(stream.average_rate or 0) == 30
-    assert len(pictures) == 2 * (15 * 3 + 1)  # ten frames a second are shown as thirty, twice
-    assert np.abs(pictures[0].astype(int) - pictures[30].astype(int)).mean() > 0.5  # the camera turns
+    assert len(pictures) == 2 * (7 * 3 + 1)  # ten frames a second are shown as thirty, twice
+    assert np.abs(pictures[0].astype(int) - pictures[20].astype(int)).mean() > 0.5  # the camera turns
     (motion,) = read_motion(out / "result_1.bvh")
-    assert motion.joints_m.shape == (16, 17, 3) and motion.rate_hz == pytest.approx(10)
+    assert motion.joints_m.shape == (8, 17, 3) and motion.rate_hz == pytest.approx(10)
 
 
 def test_a_sample_does_not_depend_on_how_many_are_made(tmp_path: Path) -> None:
@@ -51,14 +51,14 @@ def test_a_sample_does_not_depend_on_how_many_are_made(tmp_path: Path) -> None:
 def test_motion2d_writes_the_published_layout(tmp_path: Path) -> None:
     assert run(["generate", "motion2d", "--num-samples", "1", "--out", str(tmp_path), "--seed", "4", *SHORT]) == 0
     made = read_generated(tmp_path / "results.npz")
-    assert made.values.shape == (1, 17, 2, 16) and made.motion(0).shape == (16, 17, 2)
+    assert made.values.shape == (1, 17, 2, 8) and made.motion(0).shape == (8, 17, 2)
     assert (tmp_path / "result_0.mp4").stat().st_size > 1000
     with (tmp_path / "results.npy").open("rb") as file:
         assert np.lib.format.read_magic(file) == (1, 0) and np.lib.format.read_array_header_1_0(file)[0] == ()
         content = RestrictedUnpickler(file).load().item()  # a pickle as published, of nothing but arrays
     assert set(content) == {"motions", "model_kwargs"}
     np.testing.assert_array_equal(content["motions"], made.values)
-    np.testing.assert_array_equal(content["model_kwargs"]["y"]["lengths"], [16])
+    np.testing.assert_array_equal(content["model_kwargs"]["y"]["lengths"], [8])
 
 
 @pytest.mark.parametrize("method", ["dreamfusion", "random_angles", "prominent_angle_no_3d_noise"])

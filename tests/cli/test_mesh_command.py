@@ -105,7 +105,7 @@ def check_animation(path: Path, vertices: np.ndarray) -> None:
 @pytest.mark.parametrize("skeleton", [NBA16, GYMNASTICS18, H36M17, COCO17], ids=lambda s: s.name)
 def test_every_skeleton_is_fitted_upright(tmp_path: Path, skeleton) -> None:  # type: ignore[no-untyped-def]
     smpl = load_smpl(write_standin(tmp_path / "body.npz"))
-    found = fit_motion(smpl, person(skeleton.joints), skeleton, iterations=8)
+    found = fit_motion(smpl, person(skeleton.joints), skeleton, iterations=5)
     assert found.error < 0.12
     head, feet = found.vertices[:, 15 * 6 : 16 * 6, 1].mean(), found.vertices[:, 7 * 6 : 9 * 6, 1].mean()
     assert head - feet > 1.2

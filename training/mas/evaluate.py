@@ -33,7 +33,7 @@ from training.common.run import git_state
 
 from .batches import Batch, Normaliser
 from .load import TorchNetwork, load_evaluator, load_motion_model
-from .sources import Source, open_source
+from .sources import ProjectionSource, Source, open_source
 from .subjects import ANGLE_MODES, DATA, FILES, check_subjects, from_files, normalised, sample2d, sample3d, seen_once
 
 METRICS = ("fid", "diversity", "precision", "recall")
@@ -151,6 +151,15 @@ class Evaluation:
             self._pools[key] = made
         return self._pools[key]
 
+    def quality(self, subject: str) -> dict[str, float]:
+        """Figures of the 3D motions of a subject, where it has some whose unit is known; of cmu17 the true ones."""
+        source = self.data.get(subject)
+        if isinstance(source, ProjectionSource):
+            return quality(source.projections.windows(np.random.default_rng(self.options.seed), self.options.eval_num_samples), self.model)
+        if subject not in METHODS or self.model.spec.name not in METRIC:
+            return {}
+        return quality(self.motions(subject, 0 if self.options.pool else self.options.num_eval_iterations - 1), self.model)
+
     def run(self, save: Callable[[dict[str, Scores]], None]) -> dict[str, Scores]:
         """Score every subject; `save` is called after each, so that an interrupted run leaves what it has."""
         scores: dict[str, Scores] = {}
@@ -163,8 +172,7 @@ class Evaluation:
                 for name, value in score(real, self.encode(clips), pairs).items():
                     made.values[name].append(value)
                 self._say(subject, repetition + 1, self.options.num_eval_iterations)
-            if subject in METHODS and self.model.spec.name in METRIC:
-                made.quality = quality(self.motions(subject, 0 if self.options.pool else self.options.num_eval_iterations - 1), self.model)
+            made.quality = self.quality(subject)
             scores[subject] = made
             save(scores)
         return scores
