@@ -105,7 +105,7 @@ def _complete(prior: Prior, motion: Motion, path: Path, names: tuple[int, ...] |
     samples = np.repeat(joints[:, None], prior.hypotheses, 1)
     root = None if motion.root_m is None else motion.root_m.copy()
     place, away = between_seen(joints, gone, motion.time_s)
-    samples[rows] = prior.complete(
+    samples[rows], mean = prior.complete(
         joints[rows],
         ~gone[rows],
         [motion.track] * len(rows),
@@ -114,7 +114,7 @@ def _complete(prior: Prior, motion: Motion, path: Path, names: tuple[int, ...] |
         vague_noise_m=drift_noise(away[rows]),
     )
     spread = np.sqrt(samples.var(1).mean(-1))
-    joints[rows] = one_pose(samples[rows], ~gone[rows])
+    joints[rows] = one_pose(mean, samples[rows], ~gone[rows])
     provenance, sigma = np.zeros(gone.shape, np.uint8), np.zeros(gone.shape, np.float32)
     provenance[rows] = np.where(gone[rows], COMPLETED, 0)
     sigma[rows] = np.where(gone[rows], prior.sigma(spread[rows]), 0.0)

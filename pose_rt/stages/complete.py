@@ -113,7 +113,7 @@ class Complete:
         known = np.stack([~states[p].lost for p in due])
         self.prior.steps = self._steps
         try:
-            samples = self.prior.complete(
+            samples, mean = self.prior.complete(
                 pose.joints_m[due],
                 known,
                 pose.track[due].tolist(),
@@ -126,7 +126,7 @@ class Complete:
             self.prior.steps = wanted
         joints, sigma, provenance = pose.joints_m.copy(), pose.sigma_m.copy(), pose.provenance.copy()
         hypotheses, root = pose.hypotheses_m.copy(), None if pose.root_m is None else pose.root_m.copy()
-        for person, drawn, completed in zip(due, samples, one_pose(samples, known), strict=True):
+        for person, drawn, completed in zip(due, samples, one_pose(mean, samples, known), strict=True):
             state = states[person]
             state.samples = drawn
             weight = state.weight[:, None]

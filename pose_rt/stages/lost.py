@@ -47,17 +47,17 @@ def between_seen(joints_m: np.ndarray, gone: np.ndarray, time_s: np.ndarray) -> 
     return place, away
 
 
-def one_pose(samples: np.ndarray, known: np.ndarray) -> np.ndarray:
-    """The mean of the samples, with bones of unknown joints as long as the samples have them (a mean of directions is shorter).
+def one_pose(mean: np.ndarray, samples: np.ndarray, known: np.ndarray) -> np.ndarray:
+    """The mean pose, with bones to unknown joints as long as the samples have them (a mean of directions is shorter).
 
     Args:
+        mean: (B, 17, 3).
         samples: (B, H, 17, 3).
         known: (B, 17) bool.
 
     Returns:
         (B, 17, 3).
     """
-    mean: np.ndarray = samples.mean(1)
     out = mean.copy()
     for joint, parent in enumerate(H36M17.parents or ()):
         if parent < 0:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -28,6 +28,14 @@ START, WARM_START = 0.9, 0.6
 MAX_ROWS = 512
 """Poses in one run of the network."""
 _JOINTS = H36M17.num_joints
+
+
+class Completed(NamedTuple):
+    """`samples_m` (B, H, 17, 3), and `mean_m` (B, 17, 3) of all poses that fit, both float32, relative to the origin of what was given;
+    known joints as they came."""
+
+    samples_m: np.ndarray
+    mean_m: np.ndarray
 
 
 class Prior:
@@ -73,7 +81,7 @@ class Prior:
         previous_m: np.ndarray | None = None,
         vague_m: np.ndarray | None = None,
         vague_noise_m: np.ndarray | None = None,
-    ) -> np.ndarray:
+    ) -> Completed:
         """Samples of whole poses given some of their joints.
 
         Known joints are put in their place in every estimate of the clean pose (imputation), and are the network's condition.
@@ -86,9 +94,6 @@ class Prior:
             previous_m: (B, H, 17, 3) samples of the frame before, NaN where there are none: sampling starts from them, noised up.
             vague_m, vague_noise_m: (B, 17, 3), (B, 17) where unknown joints may be, give or take how much a coordinate; infinity =
                 anywhere. A prior without a first guess makes no use of it.
-
-        Returns:
-            (B, H, 17, 3) float32 relative to the same origin as `poses_m`; known joints as they came.
 
         Raises:
             InputError: a known joint is not finite.
@@ -106,15 +111,21 @@ class Prior:
             has: np.ndarray = np.isfinite(previous_m).all((1, 2, 3))
             warm = place.enter(np.nan_to_num(previous_m)) * self._scale
         out = np.empty((len(poses_m), self.hypotheses, _JOINTS, 3), np.float32)
+        mean = np.empty((len(poses_m), _JOINTS, 3), np.float32)
         noise = np.stack([self._noise(track) for track in tracks]) if len(poses_m) else out.copy()
         for from_before in (True, False):
             rows = np.flatnonzero(has if from_before else ~has) if warm is not None else np.arange(0 if from_before else len(out))
             for part in np.array_split(rows, max(1, -(-len(rows) * self.hypotheses // MAX_ROWS))):
                 if len(part):
                     start = None if not from_before or warm is None else warm[part]
-                    out[part] = self._sample(noise[part], given[part], mask[part], start, spread[part])
-        leave = place.leave(out / self._scale)
-        return np.where(known[:, None, :, None], poses_m[:, None], leave).astype(np.float32)
+                    shown = self._shown(given[part], mask[part], spread[part])
+                    out[part] = self._sample(noise[part], given[part], mask[part], start, shown)
+                    mean[part] = self._mean(given[part], mask[part], shown)
+        samples, expected = (place.leave(poses / self._scale) for poses in (out, mean))
+        return Completed(
+            np.where(known[:, None, :, None], poses_m[:, None], samples).astype(np.float32),
+            np.where(known[..., None], poses_m, expected).astype(np.float32),
+        )
 
     def generate(self, count: int) -> np.ndarray:
         """(count, 17, 3) poses out of nothing, metres relative to the root, camera axes."""
@@ -173,17 +184,17 @@ class Prior:
         self._backend.close()
 
     def _sample(
-        self, noise: np.ndarray, given: np.ndarray, mask: np.ndarray, before: np.ndarray | None, spread: np.ndarray | None = None
+        self, noise: np.ndarray, given: np.ndarray, mask: np.ndarray, before: np.ndarray | None, shown: dict[str, np.ndarray] | None = None
     ) -> np.ndarray:
         """Noise (B, H, 17, 3) -> samples like it, network units.
 
         Args:
             given, mask: (B, 17, 3) values, and 1 where they are known.
             before: (B, H, 17, 3) where sampling starts, noised up.
-            spread: (B, 17, 3) uncertainty of `given`, finite also where it is merely likely.
+            shown: what the network is told, from `_shown`.
         """
         shape = noise.shape
-        score = self._score(given, mask, shape[1], spread)
+        score = self._score(given, mask, shown, shape[1])
         x, time = noise.reshape(-1, *shape[2:]), START
         if before is not None:
             time = WARM_START
@@ -191,20 +202,30 @@ class Prior:
             x = np.float32(a) * before.reshape(x.shape) + np.float32(s) * x
         return flow_solver(self._sde, score, x, self.steps, start_time=time).reshape(shape)
 
-    def _score(self, given: np.ndarray, mask: np.ndarray, hypotheses: int = 1, spread: np.ndarray | None = None) -> Score:
+    def _mean(self, given: np.ndarray, mask: np.ndarray, shown: dict[str, np.ndarray]) -> np.ndarray:
+        """The mean of all poses that fit (B, 17, 3): the network's estimate of the clean pose where noise says nothing about it."""
+        a, _ = mean_and_std(self._sde, START)
+        x = np.float32(a) * shown.get("guess", given * mask)
+        return flow_solver(self._sde, self._score(given, mask, shown), x, 1, start_time=START)
+
+    def _score(self, given: np.ndarray, mask: np.ndarray, shown: dict[str, np.ndarray] | None = None, hypotheses: int = 1) -> Score:
         """The network's score, with known coordinates in the place of its own estimate of them."""
-        shown = {name: np.repeat(part, hypotheses, 0) for name, part in self._shown(given, mask, spread).items()}
+        told = self._shown(given, mask, None) if shown is None else shown
+        told = {name: np.repeat(part, hypotheses, 0) for name, part in told.items()}
 
         def score(x: np.ndarray, t: np.ndarray) -> np.ndarray:
             x, label = x.astype(np.float32, copy=False), self._sde.label(t).astype(np.float32)
-            result: np.ndarray = self._sde.score(self._backend.run({"x": x, "label": label, **shown})["noise"], t)
+            result: np.ndarray = self._sde.score(self._backend.run({"x": x, "label": label, **told})["noise"], t)
             return result
 
         known = Known(np.repeat(given, hypotheses, 0), np.repeat(mask, hypotheses, 0))
         return imputed(self._sde, score, known) if mask.any() else score
 
     def _shown(self, given: np.ndarray, mask: np.ndarray, spread: np.ndarray | None) -> dict[str, np.ndarray]:
-        """What the network is told of poses (B, 17, 3): the condition itself, or a first guess that goes by it."""
+        """What the network is told of poses (B, 17, 3): the condition itself, or a first guess that goes by it.
+
+        `spread` (B, 17, 3) is how uncertain `given` is, finite also where it is merely likely; None: known or not.
+        """
         if self._mixture is None:
             return {"condition": given * mask, "mask": mask}
         spread = np.where(mask > 0, self._known_noise_m * self._scale, np.float32(np.inf)) if spread is None else spread

@@ -194,10 +194,15 @@ def has_depth(condition: Tensor) -> Tensor:
 
 
 def score_function(network: nn.Module, sde: Sde, condition: Tensor, mask: Tensor | None = None) -> Callable[[Tensor, Tensor], Tensor]:
-    """``score(x, t)`` for the samplers, with the condition and its mask bound."""
+    """``score(x, t)`` for the samplers, with the condition and its mask bound.
+
+    A network that prepares what it is given (`Preconditioned.given`) does so once.
+    """
+    given: Callable[[Tensor, Tensor | None], Callable[[Tensor, Tensor], Tensor]] | None = getattr(network, "given", None)
+    answer = (lambda x, label: network(x, label, condition, mask)) if given is None else given(condition, mask)
 
     def score(x: Tensor, t: Tensor) -> Tensor:
-        result: Tensor = sde.score(network(x, sde.label(t), condition, mask), t)
+        result: Tensor = sde.score(answer(x, sde.label(t)), t)
         return result
 
     return score

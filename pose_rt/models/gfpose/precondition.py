@@ -7,6 +7,8 @@ outweighs the pose a hundredfold, a part in a hundred of error is a whole pose, 
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor, nn
 
@@ -61,14 +63,21 @@ class Preconditioned(nn.Module):
 
     def forward(self, x: Tensor, label: Tensor, condition: Tensor, mask: Tensor | None = None, hide: Bernoulli | None = None) -> Tensor:
         """As `ScoreNetwork.forward`: (B, 17, 3)."""
-        known = self.network.known(condition, mask, hide)
+        return self.noise(x, label, *self._told(condition, self.network.known(condition, mask, hide)))
+
+    def given(self, condition: Tensor, mask: Tensor | None) -> Callable[[Tensor, Tensor], Tensor]:
+        """``noise(x, label)`` with one guess for all evaluations."""
+        guess, deviation = self._told(condition, self.network.known(condition, mask, None))
+        return lambda x, label: self.noise(x, label, guess, deviation)
+
+    def _told(self, condition: Tensor, known: Tensor) -> tuple[Tensor, Tensor]:
         known = torch.cat([known[..., :2], known[..., 2:] * has_depth(condition)], -1)
-        return self.noise(x, label, *self.guess(condition, known))
+        return self.guess(condition, known)
 
     def guess(self, condition: Tensor, known: Tensor) -> tuple[Tensor, Tensor]:
         """m and d given the condition where `known` is 1: (B, 17, 3) each."""
         value, shown = condition.flatten(1), known.flatten(1)
-        group = GROUP if len(shown) % GROUP == 0 and bool((shown.reshape(-1, GROUP, shown.shape[1]).diff(dim=1) == 0).all()) else 1
+        group = next(size for size in (len(shown), GROUP, 1) if _alike(shown, size))
         guess, deviation = mixture_guess(
             self.mixture, value.reshape(-1, group, value.shape[1]), shown[::group], self.known_deviation, _invert
         )
@@ -88,6 +97,11 @@ class Preconditioned(nn.Module):
         a, s = self.sde.marginal(torch.ones_like(t)[:, None], t)
         signal = (a[:, 0] * self.deviation) ** 2
         return (s**2 + signal) / signal
+
+
+def _alike(rows: Tensor, size: int) -> bool:
+    """Whether (B, D) is made of groups of so many equal rows."""
+    return size > 0 and len(rows) % size == 0 and bool((rows.reshape(-1, size, rows.shape[1]).diff(dim=1) == 0).all())
 
 
 def _invert(a: Tensor) -> Tensor:
