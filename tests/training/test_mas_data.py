@@ -178,3 +178,18 @@ def test_no_track_long_enough(tmp_path: Path, capsys: pytest.CaptureFixture[str]
     assert "no track is long enough: none of 1 (the longest 0.6 s) has 1.6 s in one piece; give longer clips" in capsys.readouterr().err
     assert make_dataset.main([str(tmp_path / "no.mp4"), "--out", str(tmp_path / "p")]) == 2
     assert "does not exist, wanted a video" in capsys.readouterr().err
+
+
+def test_a_video_goes_through_the_pipeline_and_is_not_gone_through_twice(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Ten grey pictures: nobody is in them, and that is what is said; the tracks stay for the next time."""
+    import cv2
+
+    writer = cv2.VideoWriter(str(tmp_path / "empty.avi"), cv2.VideoWriter_fourcc(*"MJPG"), 10, (64, 48))
+    for i in range(10):
+        writer.write(np.full((48, 64, 3), 90 + i, np.uint8))
+    writer.release()
+    out = tmp_path / "set"
+    for _ in range(2):
+        assert make_dataset.main([str(tmp_path / "empty.avi"), "--out", str(out)]) == 1
+        assert "no track is long enough: none of 0" in capsys.readouterr().err
+    assert read_tracks(out / "tracks" / "empty.jsonl") == [] and not list((out / "tracks").glob("*part*"))
