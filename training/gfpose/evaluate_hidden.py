@@ -3,7 +3,8 @@
 Clips of cmu17 pass before virtual cameras and an imperfect detector (training/data/stream.py). For a second at a time some joints are
 hidden from the 2D; the lift and complete stages run as in `pose-rt webcam --complete`, without look-ahead. The error of the hidden
 joints, relative to the pelvis, is compared with what else could stand there: the lifter's own guess, the last pose before they were
-hidden, a straight line to the next pose in which they are seen (which no live system knows), and the mean pose turned to the seen joints.
+hidden, a straight line to the next pose in which they are seen (which no live system knows), the mean pose turned to the seen joints, and
+the mean of a Gaussian over whole poses given the seen joints.
 """
 
 from __future__ import annotations
@@ -24,16 +25,20 @@ from pose_rt import zoo
 from pose_rt.backends import Backend, open_backend
 from pose_rt.bench import machine
 from pose_rt.core.types import Packet
+from pose_rt.diffusion.guess import Mixture, mixture_guess
 from pose_rt.metrics.pose3d import procrustes_align
 from pose_rt.stages.complete import Complete
 from pose_rt.stages.lift import Lift
 from pose_rt.stages.lifter import Lifter
+from pose_rt.stages.lost import LAST_SEEN_M
 from pose_rt.stages.prior import Prior
 from training.d3dp.calibrate import coverage, fit_sigma
-from training.data.motion import Clips, load_clips
+from training.data.cmu17 import CameraRange, camera_space
+from training.data.motion import PLAIN, Clips, load_clips, motion_windows
 from training.data.stream import CAMERA, StreamConfig, Track, packets, simulate
 
 from .hidden import PATTERNS, hidden_joints
+from .mixture import fit_mixture
 
 HIDDEN_S, SEEN_S = 1.0, 0.6
 
@@ -118,6 +123,20 @@ def mean_pose(poses: np.ndarray, hidden: np.ndarray, mean: np.ndarray) -> np.nda
     return out
 
 
+def gaussian_of(clips: Clips) -> Mixture:
+    """One Gaussian over poses of the training clips before virtual cameras, metres from the pelvis, camera axes."""
+    rng = np.random.default_rng(0)
+    camera = camera_space(rng, motion_windows(rng, clips, 20_000, 1, 50.0, PLAIN), CameraRange())[:, 0]
+    return fit_mixture(camera - camera[:, :1], 1)
+
+
+def conditional_gaussian(poses: np.ndarray, hidden: np.ndarray, gaussian: Mixture) -> np.ndarray:
+    """Hidden joints are the mean of the Gaussian given the seen ones."""
+    known = np.repeat(~hidden[..., None], 3, -1).reshape(len(poses), -1).astype(np.float64)
+    guess, _ = mixture_guess(gaussian, poses.reshape(len(poses), 1, -1).astype(np.float64), known, LAST_SEEN_M)
+    return np.where(hidden[..., None], guess.reshape(poses.shape), poses)
+
+
 def _similarity(source: np.ndarray, target: np.ndarray, points: np.ndarray) -> np.ndarray:
     """`points` moved by the similarity that takes `source` nearest to `target`."""
     aligned = procrustes_align(source, target)
@@ -129,6 +148,7 @@ def _similarity(source: np.ndarray, target: np.ndarray, points: np.ndarray) -> n
 def measure(
     clips: Clips,
     mean: np.ndarray,
+    gaussian: Mixture,
     lifter: Backend,
     prior: Backend,
     pattern: tuple[int, ...] | int,
@@ -146,6 +166,7 @@ def measure(
         "held": [held(p, h) for p, h in zip(lifted, hidden, strict=True)],
         "interpolated (knows the future)": [interpolated(p, h) for p, h in zip(lifted, hidden, strict=True)],
         "mean pose": [mean_pose(p, h, mean) for p, h in zip(lifted, hidden, strict=True)],
+        "conditional Gaussian": [conditional_gaussian(p, h, gaussian) for p, h in zip(lifted, hidden, strict=True)],
     }
     return {name: float(errors([p - p[:, :1] for p in poses], tracks, hidden).mean()) for name, poses in ways.items()}
 
@@ -205,9 +226,10 @@ def main(arguments: list[str] | None = None) -> int:
     lifter = open_backend(zoo.find(args.lifter), backend="onnxruntime")
     test, train = load_clips(args.data, "test"), load_clips(args.data, "train")
     console = Console()
+    mean, gaussian = mean_of(train), gaussian_of(train)
     rows: dict[str, dict[str, float]] = {}
     for name, pattern in progress(PATTERNS.items(), description="patterns", console=Console(stderr=True)):
-        rows[name] = measure(test, mean_of(train), lifter, prior, pattern, args.seconds, args.clips, args.rate)
+        rows[name] = measure(test, mean, gaussian, lifter, prior, pattern, args.seconds, args.clips, args.rate)
     report: dict[str, Any] = {
         "error_mm": rows,
         "clips": args.clips,
