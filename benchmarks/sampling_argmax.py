@@ -2,7 +2,7 @@
 
 The same small network learns from the same pictures in the same order by heatmap regression, by soft-argmax, and by sampling with each
 of the three kernels. Measured on pictures that none has seen: how far the keypoints are off, and whether the spread that a method
-predicts is the error it makes. Writes sampling_argmax.json and sampling_argmax.png beside this file.
+predicts is the error it makes. Writes sampling_argmax.json, .md and .png beside this file.
 """
 
 from __future__ import annotations
@@ -16,9 +16,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from rich.console import Console
 from rich.progress import track
-from rich.table import Table
 from torch import Tensor, nn
 
 from pose_rt.bench import machine
@@ -158,13 +156,16 @@ def plot(results: dict[str, dict[str, Any]], path: Path) -> None:
     left.set_xticks(places, [n.replace(", ", ",\n").replace(" regression", "\nregression") for n in names], fontsize=8)
     left.set_ylabel("mean error, px of the 64 px input")
     left.legend()
-    top = 0.0
+    ends: list[float] = []
     for name in names:
         bins = results[name]["calibration"]["bins"]
         x, y = [b["spread"] for b in bins], [b["error"] for b in bins]
         right.plot(x, y, marker="o", markersize=3, label=name)
-        top = max(top, *x, *y)
-    right.plot([0.1, top], [0.1, top], color="0.6", linewidth=1, linestyle="--", label="calibrated")
+        ends += [*x, *y]
+    right.plot([min(ends), max(ends)], [min(ends), max(ends)], color="0.6", linewidth=1, linestyle="--", label="error = spread")
+    left.set_title("localisation", fontsize=10)
+    right.set_title("is the predicted spread the error that is made?", fontsize=10)
+    right.grid(alpha=0.3, which="both", linewidth=0.5)
     right.set(xscale="log", yscale="log", xlabel="predicted spread, px a coordinate", ylabel="root mean square error, px a coordinate")
     right.legend(fontsize=8)
     figure.savefig(path, dpi=110)
@@ -187,15 +188,19 @@ def average(runs: list[dict[str, Any]]) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def table(results: dict[str, dict[str, Any]]) -> Table:
-    out = Table("method", "error px", "free", "hidden", "PCK 0.2", "rank corr.", "within 1 sigma", "calibration error", "CPU s")
+def table(results: dict[str, dict[str, Any]]) -> str:
+    """Markdown; the deviations over seeds where there are several."""
+    columns = ("method", "error px", "free", "hidden", "PCK 0.2 %", "rank correlation", "within 1 spread", "error / spread", "CPU s")
+    lines = ["| " + " | ".join(columns) + " |", "| --- " * len(columns) + "|"]
     for name, r in results.items():
         e, c = r["error_px"], r["calibration"]
-        out.add_row(
-            name, f"{e['mean']:.2f} ± {e['mean_deviation']:.2f}", f"{e['free']:.2f}", f"{e['hidden']:.2f}", f"{r['pck_0.2']:.1f}",
-            f"{c['rank_correlation']:.2f}", f"{c['within_1']:.2f}", f"{c['expected_error']:.2f}", f"{r['seconds']:.0f}",
+        mean = f"{e['mean']:.2f}" + (f" ± {e['mean_deviation']:.2f}" if e["mean_deviation"] else "")
+        cells = (
+            name, mean, f"{e['free']:.2f}", f"{e['hidden']:.2f}", f"{r['pck_0.2']:.1f}", f"{c['rank_correlation']:.2f}",
+            f"{c['within_1']:.2f}", f"{c['factor']:.2f}", f"{r['seconds']:.0f}",
         )  # fmt: skip
-    return out
+        lines.append("| " + " | ".join(cells) + " |")
+    return "\n".join(lines) + "\n"
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -234,7 +239,8 @@ def main(arguments: list[str] | None = None) -> int:
     }  # fmt: skip
     options.out.write_text(json.dumps(report, indent=1) + "\n")
     plot(results, options.out.with_suffix(".png"))
-    Console().print(table(results))
+    options.out.with_suffix(".md").write_text(table(results))
+    print(table(results))
     return 0
 
 
