@@ -2,11 +2,13 @@
 
 Reads checkpoints of `training.sampling_argmax` and published state dicts. The model: input `image` (N, 3, H, W) float32, output `heatmaps`
 (N, K, H / 4, W / 4) or (N, K D, ...) logits; opset 17; metadata entry `pose_rt` as JSON. A model of people in 2D runs in
-``pose-rt video --pose2d my_model.onnx``.
+``pose-rt video --pose2d my_model.onnx``. With ``--results results.json`` of `training.sampling_argmax.evaluate` the spread of its keypoints
+is the error that was measured there.
 """
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +16,7 @@ import numpy as np
 from torch import Tensor, nn
 
 from pose_rt.core.skeleton import SKELETONS
+from pose_rt.errors import InputError
 from pose_rt.models.sampling_argmax import HeatmapNetwork
 from pose_rt.models.sampling_argmax.checkpoint import KIND, Trained, read_trained
 
@@ -49,9 +52,27 @@ def metadata_of(trained: Trained) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def job_of(trained: Trained) -> torch_export.Export:
-    """What `torch_export.export` needs of a network."""
-    config = trained.network.config
+def spread_factor(results: Path) -> float:
+    """Root mean square error over spread, as `training.sampling_argmax.evaluate` measured it.
+
+    Raises:
+        InputError: the file holds no such figure.
+    """
+    try:
+        factor = float(json.loads(results.read_text(encoding="utf-8"))["results"]["calibration"]["factor"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        cure = "give results.json of python -m training.sampling_argmax.evaluate"
+        raise InputError(f"{results}: holds no calibration ({type(error).__name__})", cure) from error
+    if not 0 < factor < float("inf"):
+        raise InputError(f"{results}: the calibration's factor is {factor}", "measure on pictures with more keypoints")
+    return factor
+
+
+def job_of(trained: Trained, factor: float | None = None) -> torch_export.Export:
+    """What `torch_export.export` needs of a network; `factor` of its spread where it was measured."""
+    config, metadata = trained.network.config, metadata_of(trained)
+    if factor is not None:
+        metadata["spread_factor"] = factor
 
     def trials(seed: int) -> dict[str, np.ndarray]:
         rng = np.random.default_rng(seed)
@@ -60,7 +81,7 @@ def job_of(trained: Trained) -> torch_export.Export:
         return {"image": (pixels - mean) / deviation}
 
     return torch_export.Export(
-        trained.network, ("image",), "heatmaps", {"image": {0: "N"}, "heatmaps": {0: "N"}}, metadata_of(trained), trials, "logits", 1.0,
+        trained.network, ("image",), "heatmaps", {"image": {0: "N"}, "heatmaps": {0: "N"}}, metadata, trials, "logits", 1.0,
         _TOLERANCE, _HALF_TOLERANCE, flat=_Logits(trained.network).eval(),
     )  # fmt: skip
 
@@ -73,5 +94,10 @@ def export(trained: Trained, out: Path, *, half: bool = False, precision: str = 
 def main(argv: list[str]) -> int:
     """The command line; returns the exit status."""
     parser = torch_export.arguments(KIND, "sampling-argmax checkpoint -> ONNX")
+    parser.add_argument("--results", type=Path, help="results.json of evaluation: the spread is calibrated by it")
     options = parser.parse_args(argv)
-    return torch_export.command(options, lambda: job_of(read_trained(options.checkpoint)))
+
+    def job() -> torch_export.Export:
+        return job_of(read_trained(options.checkpoint), None if options.results is None else spread_factor(options.results))
+
+    return torch_export.command(options, job)

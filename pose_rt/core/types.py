@@ -80,6 +80,7 @@ class Heatmaps:
         basis: None = maps that refine a regression (BlazePose); else softmax(logits) is the density of a joint, with this kernel on
             every cell ("none" = without one).
         enlarge: side of the crops that the model was trained on over that of a person's box.
+        spread_factor: error over the deviation of the density, as it was measured for the model.
     """
 
     logits: np.ndarray
@@ -92,6 +93,7 @@ class Heatmaps:
     extent: tuple[float, float, float, float] = (0.0, 0.0, 1.0, 1.0)
     basis: str | None = None
     enlarge: float = 1.25
+    spread_factor: float = 1.0
 
     def __post_init__(self) -> None:
         sizes: dict[str, int] = {}

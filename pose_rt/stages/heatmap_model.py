@@ -31,6 +31,7 @@ class HeatmapModel:
         scale, bias: (3,) R, G, B: pixel * scale + bias is the input.
         basis: kernel on every cell; None where the network was trained without one.
         enlarge: of a person's box in training.
+        spread_factor: measured error over the deviation of the density; 1 where nobody has measured.
     """
 
     height: int
@@ -40,6 +41,7 @@ class HeatmapModel:
     bias: np.ndarray
     basis: str | None
     enlarge: float
+    spread_factor: float
 
     @property
     def side(self) -> int:
@@ -67,7 +69,7 @@ class HeatmapModel:
             bias = -np.array(metadata["mean"], np.float32) / deviation
             return cls(
                 height, width, skeleton_of(metadata["skeleton"]), 1 / (255 * deviation), bias,
-                metadata["basis"], float(metadata["enlarge"]),
+                metadata["basis"], float(metadata["enlarge"]), float(metadata.get("spread_factor", 1.0)),
             )  # fmt: skip
         except (KeyError, TypeError, ValueError) as error:
             raise ModelError(f"{name}: its metadata has no usable {error}", "export it with python -m exporters sampling_argmax") from error
@@ -120,6 +122,7 @@ class HeatmapPose2D:
         heatmaps = Heatmaps(
             logits, points, rois.roi, score, presence.astype(np.float32), rois.track, skeleton=self.model.skeleton,
             extent=self.model.extent, basis=self.model.basis or "none", enlarge=self.model.enlarge,
+            spread_factor=self.model.spread_factor,
         )  # fmt: skip
         return finish(packet, self.name, start, heatmaps=heatmaps)
 

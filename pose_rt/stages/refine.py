@@ -33,7 +33,7 @@ class Refine:
     Where a map says nothing, the regression stays, as uncertain as a uniform window.
 
     Models that give heatmaps alone (`Heatmaps.basis`) have no regression: sampling-argmax is the mean of softmax(logits), the spread that
-    of its mixture density; none is the highest cell; mediapipe is not possible.
+    of its mixture density times the factor that was measured for the model; none is the highest cell; mediapipe is not possible.
 
     Args:
         mode: one of MODES.
@@ -104,7 +104,7 @@ class Refine:
             if heatmaps.basis == "none":
                 variance = np.maximum(variance - _TRIANGULAR_VARIANCE, 0)
             side = heatmaps.roi[:, 2:3]
-            spread_px = (np.sqrt((variance * cell**2).mean(-1)) * side).astype(np.float32)
+            spread_px = (np.sqrt((variance * cell**2).mean(-1)) * side * heatmaps.spread_factor).astype(np.float32)
             second = np.where(other.reshape(people, joints, 1), _second_mode(heatmaps.logits) * cell + place, np.nan)
             second_px = to_image(second, heatmaps.roi)
         xy_px = to_image(points, heatmaps.roi)

@@ -83,6 +83,18 @@ def test_what_the_file_says_of_itself(tmp_path: Path) -> None:
     assert entry.load() == (tmp_path / "own.onnx").resolve()
 
 
+def test_a_measured_spread_goes_into_the_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_checkpoint("images", tmp_path / "last.pt")
+    out, results = tmp_path / "mine.onnx", tmp_path / "results.json"
+    command = ["--checkpoint", str(tmp_path / "last.pt"), "--out", str(out), "--results", str(results)]
+    for text in ("{}", '{"results": {"calibration": {"factor": NaN}}}'):
+        results.write_text(text)
+        assert main(command) == 1 and "calibration" in capsys.readouterr().err and not out.exists()
+    results.write_text('{"results": {"calibration": {"factor": 2.6}}}')
+    assert main(command) == 0
+    assert json.loads({p.key: p.value for p in onnx.load(str(out)).metadata_props}["pose_rt"])["spread_factor"] == 2.6
+
+
 def test_fp16_reports_its_error(tmp_path: Path) -> None:
     write_checkpoint("coco", tmp_path / "last.pt")
     out = tmp_path / "half.onnx"

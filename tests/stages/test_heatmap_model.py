@@ -114,6 +114,15 @@ def test_the_highest_cell_is_coarser_than_the_mean(backend: OnnxRuntimeBackend) 
         Refine("mediapipe")(HeatmapPose2D(backend)(_rois(dots(0)[0], (320, 240, 400, 0))))
 
 
+def test_a_measured_factor_scales_the_spread(backend: OnnxRuntimeBackend, tmp_path: Path) -> None:
+    packet = _rois(dots(0)[0], (320, 240, 400, 0))
+    scaled = OnnxRuntimeBackend(write_model(tmp_path / "measured.onnx", {**METADATA, "spread_factor": 2.5}))
+    plain, wide = (Refine()(HeatmapPose2D(b)(packet)).keypoints for b in (backend, scaled))
+    assert plain is not None and wide is not None and plain.spread_px is not None and wide.spread_px is not None
+    np.testing.assert_allclose(wide.spread_px, 2.5 * plain.spread_px, rtol=1e-6)  # float32
+    np.testing.assert_array_equal(wide.xy_px, plain.xy_px)
+
+
 def test_people_are_independent_and_nobody_is_fine(backend: OnnxRuntimeBackend) -> None:
     pose2d, packet = HeatmapPose2D(backend), dots(0)[0]
     one = pose2d(_rois(packet, (320, 240, 380, 0))).heatmaps
