@@ -20,7 +20,8 @@ from rich.progress import Progress
 from pose_rt.errors import InputError, PoseRtError, UsageError
 
 from . import forecasting, single_poses
-from .store import sha256_file, write_store
+from .recordings import missing_file, unconverted_file
+from .store import Store, open_store, sha256_file, write_store
 from .unpickle import object_arrays
 
 WARNING = (
@@ -33,6 +34,21 @@ Arrays = Iterator[tuple[str, np.ndarray]]
 def converted(path: Path) -> Path:
     """The folder that a published file is converted to."""
     return path.with_suffix(".arrays")
+
+
+def open_converted(path: Path, origin: str) -> Store:
+    """The arrays of a published file.
+
+    Args:
+        path: of the published file itself.
+        origin: where it comes from, for the message.
+
+    Raises:
+        InputError: it is not there, or not converted yet.
+    """
+    if converted(path).is_dir():
+        return open_store(converted(path))
+    raise unconverted_file(path) if path.is_file() else missing_file(path, origin)
 
 
 def convert(path: Path) -> Path:

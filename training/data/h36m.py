@@ -13,9 +13,9 @@ from pose_rt.core.camera import normalise_screen, world_to_camera
 from pose_rt.core.skeleton import COCO17, H36M17, H36M32_TO_H36M17, Skeleton
 from pose_rt.errors import InputError
 
-from .convert import converted
-from .recordings import DataSet, Recording, check_finite, missing_file, screen, split_place, thin_out, unconverted_file
-from .store import Store, open_store
+from .convert import open_converted
+from .recordings import DataSet, Recording, check_finite, screen, split_place, thin_out
+from .store import Store
 
 TRAIN_SUBJECTS, TEST_SUBJECTS = ("S1", "S5", "S6", "S7", "S8"), ("S9", "S11")
 RATE_HZ = 50.0
@@ -70,7 +70,7 @@ def load(
     Raises:
         InputError: a file is missing or not converted, subjects or actions do not match, a number is not finite.
     """
-    poses, points = _open(folder / "data_3d_h36m.npz"), _open(folder / f"data_2d_h36m_{keypoints}.npz")
+    poses, points = (open_converted(folder / name, ORIGIN) for name in ("data_3d_h36m.npz", f"data_2d_h36m_{keypoints}.npz"))
     recordings = []
     for subject in subjects:
         actions = [name for name in poses.names if name.startswith(f"{subject}/")]
@@ -85,12 +85,6 @@ def load(
     skeleton = _layout(points, keypoints)
     digests = {**poses.digests, **points.digests}
     return DataSet("h36m", recordings, skeleton, H36M17, 0, RATE_HZ / downsample, digests)
-
-
-def _open(path: Path) -> Store:
-    if converted(path).is_dir():
-        return open_store(converted(path))
-    raise unconverted_file(path) if path.is_file() else missing_file(path, ORIGIN)
 
 
 def _keypoints(points: Store, name: str, keypoints: str, length: int) -> np.ndarray:

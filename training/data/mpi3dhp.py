@@ -10,9 +10,9 @@ from pose_rt.core.camera import MPI_INF_3DHP_TEST_CAMERAS
 from pose_rt.core.skeleton import MPI17
 from pose_rt.errors import InputError
 
-from .convert import converted
-from .recordings import DataSet, Recording, check_finite, missing_file, screen, split_place, thin_out, unconverted_file
-from .store import Store, open_store
+from .convert import open_converted
+from .recordings import DataSet, Recording, check_finite, screen, split_place, thin_out
+from .store import Store
 
 ROOT = 14
 TRAIN_SIZE = (2048, 2048)
@@ -24,7 +24,7 @@ ACTIVITIES = ("Standing/Walking", "Exercise", "Sitting", "Reaching/Crouching", "
 
 def load_train(folder: Path, *, downsample: int = 1, subset: float = 1.0) -> DataSet:
     """All training clips of ``data_train_3dhp_ori``."""
-    store = _open(folder / "data_train_3dhp_ori.npz")
+    store = open_converted(folder / "data_train_3dhp_ori.npz", ORIGIN)
     recordings = []
     for name in dict.fromkeys(entry.rsplit("/", 1)[0] for entry in store.names):
         sequence, camera = name.rsplit("/", 1)
@@ -36,7 +36,7 @@ def load_train(folder: Path, *, downsample: int = 1, subset: float = 1.0) -> Dat
 
 def load_test(folder: Path, *, downsample: int = 1) -> DataSet:
     """The six test sequences of ``data_test_3dhp_ori`` with their cameras and valid frames."""
-    store = _open(folder / "data_test_3dhp_ori.npz")
+    store = open_converted(folder / "data_test_3dhp_ori.npz", ORIGIN)
     recordings = []
     for sequence in dict.fromkeys(name.split("/")[0] for name in store.names):
         if sequence not in MPI_INF_3DHP_TEST_CAMERAS:
@@ -55,9 +55,3 @@ def _recording(store: Store, name: str, labels: tuple[str, str, str], size: tupl
     pose = split_place(millimetres.astype(np.float32), ROOT) / np.float32(1000)
     valid, activity = (store[f"{name}/{key}"] if f"{name}/{key}" in store.about["entries"] else None for key in ("valid", "activity"))
     return check_finite(Recording(*labels, screen(xy, size), pose, intrinsics, size, valid, activity))
-
-
-def _open(path: Path) -> Store:
-    if converted(path).is_dir():
-        return open_store(converted(path))
-    raise unconverted_file(path) if path.is_file() else missing_file(path, ORIGIN)
