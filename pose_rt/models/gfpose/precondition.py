@@ -19,6 +19,8 @@ from .network import Bernoulli, ScoreNetwork, has_depth
 
 GROUP = 16
 """Samples that training shows the same coordinates of, so that the system of their guess is solved once."""
+_SYSTEMS = 128
+"""Linear systems (times the Gaussians) that are solved at once: memory."""
 
 
 class Preconditioned(nn.Module):
@@ -78,10 +80,13 @@ class Preconditioned(nn.Module):
         """m and d given the condition where `known` is 1: (B, 17, 3) each."""
         value, shown = condition.flatten(1), known.flatten(1)
         group = next(size for size in (len(shown), GROUP, 1) if _alike(shown, size))
-        guess, deviation = mixture_guess(
-            self.mixture, value.reshape(-1, group, value.shape[1]), shown[::group], self.known_deviation, _invert
-        )
-        return guess.reshape(condition.shape), deviation.reshape(condition.shape)
+        values = value.reshape(-1, group, value.shape[1])
+        parts = [
+            mixture_guess(self.mixture, values[i : i + _SYSTEMS], shown[::group][i : i + _SYSTEMS], self.known_deviation, _invert)
+            for i in range(0, len(values), _SYSTEMS)
+        ]
+        guess, deviation = (torch.cat(part).reshape(condition.shape) for part in zip(*parts, strict=True))
+        return guess, deviation
 
     def noise(self, x: Tensor, label: Tensor, guess: Tensor, deviation: Tensor) -> Tensor:
         """z, given m and d: (B, 17, 3)."""
