@@ -79,38 +79,40 @@ def packets(motion: np.ndarray, spec: MotionSet, fps: float) -> Iterator[Packet]
 
 
 def write_film3d(path: Path, motion: np.ndarray, spec: MotionSet, *, overwrite: bool = False, size: tuple[int, int] = SIZE) -> Path:
-    """A 3D motion (T, J, 3) as a film: played twice while the camera turns around it; slow motions are shown smoothly."""
+    """A 3D motion (T, J, 3) as a film: played twice while the camera turns around the body and goes along with it over a grid of metres.
+
+    Slow motions are shown smoothly.
+    """
     factor = smooth_factor(spec.fps)
     fps = spec.fps * factor
     once = list(packets(between_frames(motion, factor), spec, fps))
-    reach = np.concatenate([p.pose.root_m for p in once if p.pose is not None and p.pose.root_m is not None])
     frames = [Packet(Frame(p.frame.bgr, i, round(i / fps * 1e9), 0), pose=p.pose) for i, p in enumerate(once * ROUNDS)]
-
     style = Style(layout="3d", hypotheses=0, futures=0, spread=False)
-    still = choose_view(size[0], size[1], picture_unit(*size), reach.astype(np.float64), style)
+    still = choose_view(size[0], size[1], picture_unit(*size), np.zeros((1, 3)), style)
 
     def draw(packet: Packet) -> np.ndarray:
         assert packet.pose is not None and packet.pose.root_m is not None
         view = replace(still, yaw_deg=(packet.frame.index / fps * TURN_DEG) % 360)
-        image = _ground(view, style)
-        draw_scene(image, packet, packet.pose.root_m.astype(np.float64), view, style)
+        place = packet.pose.root_m[0].astype(np.float64)
+        image = _ground(view, style, place)
+        draw_scene(image, packet, np.array([[0.0, place[1], 0.0]]), view, style)
         return image
 
     return _write(path, frames, draw, fps, size, overwrite)
 
 
-def _ground(view: View, style: Style) -> np.ndarray:
-    """A dark room with a grid of metres that turns with the camera: few lines, since every frame has its own."""
+def _ground(view: View, style: Style, place: np.ndarray) -> np.ndarray:
+    """A dark room with a grid of metres around a place (3,) on it: few lines, since every frame has its own."""
     light = np.linspace(0.0, 0.14, view.height, dtype=np.float32)[:, None, None]
-    image = np.broadcast_to(np.array(style.panel, np.float32) * (1 - light) + 255 * light, (view.height, view.width, 3)).astype(
-        np.uint8, order="C"
-    )
+    panel = np.array(style.panel, np.float32) * (1 - light) + 255 * light
+    image = np.broadcast_to(panel, (view.height, view.width, 3)).astype(np.uint8, order="C")
     along = np.arange(-_GRID_M, _GRID_M + 0.25, 0.5)
-    for offset in np.arange(-_GRID_M, _GRID_M + 0.5):
-        colour = mix(style.panel, _WHITE, 0.42 * (1 - abs(offset) / (_GRID_M + 1)))
-        line = np.stack([np.full_like(along, offset), np.zeros_like(along), along], 1)
-        for path in (line, line[:, ::-1]):
-            xy, _ = view.project(path)
+    for axis in (0, 2):
+        for offset in np.arange(-_GRID_M, _GRID_M + 0.5) - place[axis] % 1.0:
+            colour = mix(style.panel, _WHITE, 0.42 * max(1 - abs(offset) / (_GRID_M + 1), 0.0))
+            line = np.zeros((len(along), 3))
+            line[:, axis], line[:, 2 - axis] = offset, along
+            xy, _ = view.project(line)
             polylines(image, np.stack([xy[:-1], xy[1:]], 1), colour)
     return image
 
