@@ -156,7 +156,7 @@ def test_mtfl_and_detections(tmp_path: Path) -> None:
         coco.read_detections(tmp_path / "det.json", truth)
 
 
-@pytest.mark.parametrize("task", ["coco", "mtfl", "h36m"])
+@pytest.mark.parametrize("task", ["coco", "images", "mtfl", "h36m"])
 def test_augmented_crops_carry_their_joints_with_them(task: str) -> None:
     # A white dot at the joint that the target names must be found in the crop at the target's place.
     pairs = ((0, 1),)
@@ -176,6 +176,18 @@ def test_augmented_crops_carry_their_joints_with_them(task: str) -> None:
         assert distance.min() < 0.6, (task, seed)
         moved.add(int(distance.argmin()))
     assert moved == {0, 1}  # the mirror exchanged the names in some of them
+
+
+def test_crops_of_ones_own_pictures_are_displaced() -> None:
+    image, box = np.zeros((160, 201, 3), np.uint8), np.array([60.0, 40.0, 140.0, 130.0])  # its middle is the picture's: no mirror moves it
+    away = {"coco": [], "images": []}
+    for task, found in away.items():
+        transform = CropTransform((128, 96), (), AUGMENTATIONS[task])
+        for seed in range(40):
+            corners = transform(image, box, np.array([[100.0, 85.0]]), np.ones(1), Draws(seed)).box
+            found.append(((corners[:2] + corners[2:]) / 2 - (100, 85)) / (corners[2:] - corners[:2]))
+    assert np.abs(away["coco"]).max() < 1e-6
+    assert 0.12 < np.abs(away["images"]).max() < 0.15 and np.abs(np.mean(away["images"], axis=0)).max() < 0.04
 
 
 def test_targets_outside_the_crop() -> None:

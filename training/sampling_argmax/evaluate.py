@@ -55,7 +55,11 @@ def rows_of(values: dict[str, Any], task: str, basis: str) -> list[tuple[str, st
         if isinstance(value, int | float):
             reference = published.get(name, {}).get(basis)
             percent = name in ("AP", "AR") or name.startswith(("AP", "AR"))
-            shown = f"{100 * value:.1f} %" if percent else (str(value) if isinstance(value, int) else f"{value:.3f}")
+            shown = (
+                ("none of that size" if value < 0 else f"{100 * value:.1f} %")
+                if percent
+                else (str(value) if isinstance(value, int) else f"{value:.3f}")
+            )
             rows.append((name, shown, "" if reference is None else f"{reference:g}"))
     for action, errors in values.get("by_action", {}).items():
         rows.append((action, ", ".join(f"{error:.1f}" for error in errors.values()), ""))
