@@ -1,7 +1,7 @@
 """CPU time of ten 3D motions at the published size: ``python benchmarks/mas.py [--json benchmarks/mas.json]`` (needs torch and onnx).
 
 Published: 99 evaluations of the network (17.4 million weights, 8 layers, 16 joints) on 70 views of 180 frames, after each of them Adam on
-the consistency loss until it falls no more, at most 1000 iterations. Ours: 25 evaluations by the exported network, and the consistency
+the consistency loss until it falls no more, at most 1000 iterations. Ours: 36 evaluations by the exported network, and the consistency
 solved in closed form. Of both procedures the parts are measured in turn (one evaluation, some iterations of Adam, one solution) and
 multiplied by how often they are done; Adam's iterations are counted in a whole published run of the bundled model. Weights are random:
 they do not matter for time. That fewer steps and the closed form lose nothing is measured by `training.mas.evaluate`.

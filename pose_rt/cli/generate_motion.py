@@ -50,7 +50,7 @@ def motion3d(
     options: MotionOptions,
     num_views: Annotated[int, typer.Option(help="Views that are denoised together.")] = 7,
     method: Annotated[str, typer.Option(help="mas, or one of the paper's ablations: dreamfusion, no_3d_noise and so on.")] = "mas",
-    steps: Annotated[int | None, typer.Option(help="Denoising steps. Default: 25.")] = None,
+    steps: Annotated[int | None, typer.Option(help="Denoising steps. Default: 36 of the 100.")] = None,
     published: Annotated[bool, typer.Option("--published", help="The published formula: all steps, up to 1000 of Adam in each.")] = False,
     iterations: Annotated[int, typer.Option(help="Of the dreamfusion methods.")] = 1000,
     bvh: Annotated[bool, typer.Option("--bvh/--no-bvh", help="A BVH file of every motion.")] = True,

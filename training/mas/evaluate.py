@@ -28,7 +28,7 @@ from pose_rt.io.generated_film import METRIC
 from pose_rt.metrics.distribution import fid
 from pose_rt.metrics.manifold import diversity, diversity_pairs, format_number, mean_and_interval, precision_recall
 from pose_rt.metrics.motion_quality import bone_variation, foot_sliding
-from pose_rt.stages.motion import MotionModel, Network
+from pose_rt.stages.motion import DEFAULT_STEPS, MotionModel, Network
 from training.common.run import git_state
 
 from .batches import Batch, Normaliser
@@ -215,7 +215,7 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--eval_num_samples", type=int, default=1024)
     p.add_argument("--batch_size", type=int, default=32)
     p.add_argument("--num_views", type=int, default=7)
-    p.add_argument("--steps", type=int, default=25, help="denoising steps of 3D sampling (published: all)")
+    p.add_argument("--steps", type=int, default=DEFAULT_STEPS, help="denoising steps of 3D sampling (published: all)")
     p.add_argument("--published", action="store_true", help="3D sampling by the published formula")
     p.add_argument("--iterations", type=int, default=1000, help="of the dreamfusion methods")
     p.add_argument("--pool", type=int, default=0, help="sample so many motions once instead of anew for every repetition")
