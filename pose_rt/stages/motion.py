@@ -156,7 +156,7 @@ class MotionModel:
             raise UsageError(f"--num-views is {views}, wanted at least 2: one view does not tell the depth")
         frames, joints, count = int(lengths.max()), self.spec.joints, len(lengths)
         draws = _Cut(SeededDraws(seed, range(first, first + count), self.longest, joints, views), frames)
-        vertical = np.full(views, float(np.mean(self.spec.vertical)))
+        vertical = np.random.default_rng(seed).uniform(*self.spec.vertical, views)
         scene = Scene(
             self.denoiser(lengths), self.tables(None if published else steps), circle(views, vertical, self.spec.distance, self.spec.scale),
             self.mean, self.std, (count, frames, joints, 3),
