@@ -121,7 +121,7 @@ def main() -> int:
     network, config = read_checkpoint(args.checkpoint)
     assert isinstance(config.diffusion(), SubVpSde)
     report = {
-        "cpu_seconds_200_hypotheses_published_size": sampler_costs(large, published(), args.rounds, 50),
+        "cpu_seconds_200_hypotheses_published_size": sampler_costs(large, published(), args.rounds, 20),
         "cpu_seconds_200_hypotheses_bundled": sampler_costs(network, config, args.rounds, 200),
         "error_bundled": sampler_errors(network, config, args.data, args.poses, args.hypotheses),
         "complete_stage": completion_ms(args.prior, args.frames),

@@ -34,7 +34,7 @@ def complete(
     up: Annotated[str, typer.Option(help="Axis that points up in a user's file: auto, -y (camera axes), y or z.")] = "auto",
     unit: Annotated[str, typer.Option(help="Of a user's file: auto, m, cm or mm.")] = "auto",
     model: Annotated[str, typer.Option(help="Prior of the zoo, or an exported .onnx file.")] = "prior_s",
-    steps: Annotated[int, typer.Option(help="Score evaluations for each sample.")] = 12,
+    steps: Annotated[int, typer.Option(help="Score evaluations for each sample.")] = 5,
     seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same result.")] = 0,
     backend: Annotated[str, typer.Option(help="auto, onnxruntime or tensorrt.")] = "auto",
     threads: Annotated[int, typer.Option(min=1, help="Threads of the model.")] = 1,

@@ -71,6 +71,11 @@ class Complete:
         """Release the prior; safe to call twice."""
         self.prior.close()
 
+    def samples(self, track: int) -> np.ndarray | None:
+        """The last samples (H, 17, 3) of a person, relative to the root that came in; None: there are none."""
+        state = self._tracks.get(track)
+        return None if state is None else state.samples
+
     def __call__(self, packet: Packet) -> Packet:
         start, pose = time.monotonic_ns(), packet.pose
         if pose is None or packet.keypoints is None:

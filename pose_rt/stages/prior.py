@@ -52,7 +52,7 @@ class Prior:
         UsageError: no hypothesis, or no step.
     """
 
-    def __init__(self, backend: Backend, *, hypotheses: int = 8, steps: int = 8, seed: int = 0) -> None:
+    def __init__(self, backend: Backend, *, hypotheses: int = 8, steps: int = 5, seed: int = 0) -> None:
         meta = backend.metadata
         if meta.get("kind") != "gfpose":
             cure = "export one with: python -m exporters gfpose --checkpoint FILE --out FILE.onnx"

@@ -58,7 +58,7 @@ def test_uncertainty_grows_while_a_joint_stays_lost() -> None:
         done = one(replace(packet, pose=replace(packet.pose, sigma_m=np.zeros((1, 17), np.float32))))
         assert done.pose is not None
         sigma.append(done.pose.sigma_m[0, ANKLE])
-    assert sigma[-1] > 1.2 * sigma[0]
+    assert sigma[-1] > 1.1 * sigma[0] and min(np.diff(sigma)) > -1e-3
 
 
 def test_completed_joints_neither_jump_nor_flicker_and_fade_out() -> None:

@@ -24,6 +24,7 @@ from rich.table import Table
 from pose_rt import zoo
 from pose_rt.backends import Backend, open_backend
 from pose_rt.bench import machine
+from pose_rt.core.skeleton import H36M17
 from pose_rt.core.types import Packet
 from pose_rt.diffusion.guess import Mixture, mixture_guess
 from pose_rt.metrics.pose3d import procrustes_align
@@ -58,8 +59,10 @@ def hide(
     return out, hidden
 
 
-def completed_stream(tracks: list[Track], lifter: Backend, prior: Backend, **options: int) -> tuple[list[Packet], list[Packet]]:
-    """The packets after the lift stage and after the complete stage."""
+def completed_stream(
+    tracks: list[Track], lifter: Backend, prior: Backend, spread: list[dict[int, np.ndarray]] | None = None, **options: int
+) -> tuple[list[Packet], list[Packet]]:
+    """The packets after the lift stage and after the complete stage; `spread` gets the deviation of the samples (17,) of each track."""
     lift, complete = Lift(Lifter(lifter, hypotheses=1, steps=1), CAMERA, lookahead=0), Complete(Prior(prior, **options))
     frame = np.broadcast_to(np.zeros((), np.uint8), (2 * round(CAMERA.cy), 2 * round(CAMERA.cx), 3))
     before, after = [], []
@@ -67,6 +70,9 @@ def completed_stream(tracks: list[Track], lifter: Backend, prior: Backend, **opt
         for lifted in lift.push(replace(packet, frame=replace(packet.frame, bgr=frame))):
             before.append(lifted)
             after.append(complete(lifted))
+            if spread is not None:
+                drawn = {track: complete.samples(track) for track in range(len(tracks))}
+                spread.append({track: np.sqrt(s.var(0).mean(-1)) for track, s in drawn.items() if s is not None})
     return before, after
 
 
@@ -176,9 +182,10 @@ def calibrate(clips: Clips, lifter: Backend, prior: Backend, seconds: float, lim
     error, spread = [], []
     for seed, pattern in enumerate(PATTERNS.values()):
         tracks, hidden = hide(_some(clips, seconds, limit, rate_hz), pattern, np.random.default_rng(seed), rate_hz)
-        _, after = completed_stream(tracks, lifter, prior)
+        spreads_of: list[dict[int, np.ndarray]] = []
+        _, after = completed_stream(tracks, lifter, prior, spreads_of)
         rows = np.zeros(len(tracks), int)
-        for packet in after:
+        for packet, own in zip(after, spreads_of, strict=True):
             assert packet.pose is not None
             for person, number in enumerate(packet.pose.track.tolist()):
                 i = rows[number]
@@ -187,15 +194,17 @@ def calibrate(clips: Clips, lifter: Backend, prior: Backend, seconds: float, lim
                 if gone.any():
                     difference = packet.pose.joints_m[person] - tracks[number].truth_m[i]
                     error.append(np.where(gone[:, None], difference, np.nan))
-                    spread.append(np.sqrt(packet.pose.hypotheses_m[person].var(0).mean(-1)))
+                    spread.append(own[number])
     errors_m, spreads = np.stack(error), np.stack(spread)
     a, b = np.full(17, 0.05), np.ones(17)
     covered = []
     for joint in range(1, 17):
-        rows = np.isfinite(errors_m[:, joint]).all(-1)
+        both = [joint, H36M17.mirror[joint]]  # left and right are one and the same
+        e, d = errors_m[:, both].reshape(-1, 3), spreads[:, both].reshape(-1)
+        rows = np.isfinite(e).all(-1)
         if rows.sum() < 50:
             continue
-        two = np.repeat(errors_m[rows, joint, None], 2, 1), np.repeat(spreads[rows, joint, None], 2, 1)  # the first joint is never fitted
+        two = np.repeat(e[rows, None], 2, 1), np.repeat(d[rows, None], 2, 1)  # the first joint is never fitted
         fitted = fit_sigma(*two)
         a[joint], b[joint] = fitted.a_m[1], fitted.b[1]
         covered.append(coverage(two[0], fitted(two[1])))
