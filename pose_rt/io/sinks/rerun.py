@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,8 @@ from .sdl import display_missing
 
 _APPLICATION = "pose-rt"
 _IMAGE = "world/camera/image"
+_PATIENCE_S = 10.0
+"""Seconds without a new byte after which a stream that does not end is left to itself."""
 _VIEWER_MEMORY = "25%"
 _UNKNOWN_ROOT_M = np.array([0.0, 0.0, 4.0], np.float32)
 _APART_M = np.array([1.3, 0.0, 0.0], np.float32)
@@ -112,10 +115,24 @@ class RerunSink:
             return
         self._closed = True
         for stream in self._streams:
-            stream.disconnect()
+            self._finish(stream)
         if self._part is not None:
             self._part.commit()
             _check_whole(self._part.path)
+
+    def _finish(self, stream: Any) -> None:
+        """Disconnect, but do not wait for ever: Rerun may, for its writer, once a full disk has ended that."""
+        ending = threading.Thread(target=stream.disconnect, name="rerun disconnect", daemon=True)
+        ending.start()
+        while ending.is_alive():
+            before = self._written()
+            ending.join(_PATIENCE_S)
+            if self._written() == before:
+                return
+
+    def _written(self) -> int:
+        file = None if self._part is None else self._part.temporary
+        return file.stat().st_size if file is not None and file.exists() else 0
 
     def _open(self, packet: Packet) -> None:
         rr = self._rerun
