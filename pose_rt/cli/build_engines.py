@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 NEEDS_GPU = "needs a GPU"
 EXIT_INTERRUPTED = 130
-GROUPS = {"landmarks": "pose2d", "lifter": "d3dp", "forecaster": "dhmp"}
+GROUPS = {"landmarks": "pose2d", "lifter": "d3dp", "forecaster": "dhmp", "prior": "gfpose"}
 """Words for all models of a kind."""
 
 
@@ -26,7 +26,7 @@ class Target(NamedTuple):
 def build_engines(
     models: Annotated[
         list[str] | None,
-        typer.Argument(metavar="MODEL", help="detector, lite, full, lifter, forecaster or a name of `pose-rt models`. [all]"),
+        typer.Argument(metavar="MODEL", help="detector, lite, full, lifter, forecaster, prior or a name of `pose-rt models`. [all]"),
     ] = None,
     precision: Annotated[str, typer.Option(metavar="fp32|fp16", help="fp16 keeps layers that it would spoil in fp32.")] = "fp32",
     batch: Annotated[int, typer.Option(metavar="MAX", min=1, help="Most people in one run; the lifter gets 10 rows for each.")] = 8,

@@ -15,6 +15,12 @@ FUTURES, BEST_FUTURES = 50, 10
 """Of a forecaster, its second free axis."""
 
 
+COMPLETIONS = 8
+"""Of a pose prior: rows are people x samples."""
+VIEWS = 7
+"""Of a 2D motion model: rows are motions x views."""
+
+
 class Span(NamedTuple):
     """Least, best and largest length of a free axis."""
 
@@ -23,11 +29,20 @@ class Span(NamedTuple):
     largest: int
 
 
-def spans(kind: str | None, people: int) -> tuple[Span, Span]:
-    """The batch axis and any other free axis of a model of this kind (the metadata's word)."""
-    if kind == "d3dp":
-        return Span(1, min(BEST_HYPOTHESES, people * HYPOTHESES), people * HYPOTHESES * FLIP), Span(1, 1, 1)
-    return Span(1, 1, people), Span(1, BEST_FUTURES, FUTURES) if kind == "dhmp" else Span(1, 1, people)
+def spans(metadata: dict[str, Any], people: int) -> tuple[Span, Span]:
+    """The batch axis and any other free axis of a model of this kind."""
+    match metadata.get("kind"):
+        case "d3dp":
+            return Span(1, min(BEST_HYPOTHESES, people * HYPOTHESES), people * HYPOTHESES * FLIP), Span(1, 1, 1)
+        case "dhmp":
+            return Span(1, 1, people), Span(1, BEST_FUTURES, FUTURES)
+        case "gfpose":
+            return Span(1, COMPLETIONS, people * COMPLETIONS), Span(1, 1, 1)
+        case "mas":
+            frames = int(metadata["longest"])
+            return Span(1, VIEWS, people * VIEWS), Span(1, frames, frames)
+        case _:
+            return Span(1, 1, people), Span(1, 1, people)
 
 
 def shapes(inputs: Sequence[TensorInfo], metadata: dict[str, Any], people: int = PEOPLE) -> dict[str, list[list[int]]]:
@@ -38,7 +53,7 @@ def shapes(inputs: Sequence[TensorInfo], metadata: dict[str, Any], people: int =
     """
     if people < 1:
         raise ValueError(f"batch: got {people}, wanted at least 1")
-    batch, other = spans(metadata.get("kind"), people)
+    batch, other = spans(metadata, people)
     first = next((info.shape[0] for info in inputs if info.shape and isinstance(info.shape[0], str)), None)
 
     def length(axis: int | str, which: int) -> int:

@@ -96,6 +96,14 @@ def test_every_bundled_model_is_built_in_fp16(entry: zoo.Entry) -> None:
     assert seen == sorted(seen) and seen[-1] == 1.0 and len(seen) > 20
 
 
+def test_networks_of_samplers_stay_fp32_and_hold_all_rows(no_gpu: None, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["build-engines", "prior", "motion2d_s", "--precision", "fp16", "--batch", "2"]) == 0
+    assert capsys.readouterr().out.count("stays fp32") == 2
+    shapes = {one.sidecar.key.model: one.sidecar.shapes for one in cache.stored(folder) if one.sidecar is not None}
+    assert shapes["prior_s"]["x"] == [[1, 17, 3], [8, 17, 3], [16, 17, 3]]
+    assert shapes["motion2d_s"]["x"] == [[1, 17, 2, 1], [7, 17, 2, 60], [14, 17, 2, 60]]
+
+
 def test_fp16_says_what_it_does_to_the_results(no_gpu: None, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["build-engines", "detector", "--precision", "fp16", "--out", str(folder / "there"), "--batch", "2"]) == 0
     assert "rounding to fp16 moves results by 0.0" in capsys.readouterr().out
