@@ -53,6 +53,7 @@ def small(path: Path, *nodes: tuple[str, list[str], list[str]], name: str = "the
     return path
 
 
+@pytest.mark.timeout(400)
 def test_every_bundled_model_is_built_and_found_again(no_gpu: None, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["build-engines"]) == 0
     table = capsys.readouterr().out

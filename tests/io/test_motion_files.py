@@ -59,7 +59,7 @@ def test_what_a_user_says_wins_over_guesses(tmp_path: Path) -> None:
         ({"joints": np.zeros((5, 14, 3)), "fps": 50}, "wanted \\(frames, 17, 3\\)"),
         ({"a": np.zeros(3), "b": np.zeros(3)}, "wanted one of"),
         ({"joints": np.zeros((5, 17, 3)), "fps": 50}, "no human size"),
-        ({"joints": np.full((5, 17, 3), np.nan), "fps": 50}, "no human size"),
+        ({"joints": np.full((5, 17, 3), np.nan), "fps": 50}, "every joint of every frame is unknown"),
     ],
 )
 def test_wrong_arrays_are_refused(tmp_path: Path, arrays: dict[str, np.ndarray], message: str) -> None:
