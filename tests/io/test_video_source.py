@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import gc
 import hashlib
 import io
 import os
@@ -127,6 +129,20 @@ def test_close_from_another_thread_ends_the_iteration_and_is_safe_twice(tmp_path
     unread.close()
     unread.close()
     assert list(unread) == []
+
+
+def test_a_file_that_is_played_again_and_again_leaves_no_picture_behind(tmp_path: Path) -> None:
+    path = write_clip(tmp_path / "a.mp4", frames=6)
+    gc.collect()
+    gc.disable()  # nobody else tidies up
+    try:
+        for _ in range(3):
+            with contextlib.closing(VideoSource(path)) as source:
+                assert sum(1 for _ in source) == 6
+        del source  # its decoder keeps an empty one
+        assert not [o for o in gc.get_objects() if type(o).__name__ == "VideoFrame"]
+    finally:
+        gc.enable()
 
 
 def test_truncated_file_gives_what_decodes_and_says_how_much(tmp_path: Path) -> None:

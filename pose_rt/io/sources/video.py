@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import threading
 import time
 from collections.abc import Generator, Iterator
@@ -169,6 +170,9 @@ class VideoSource:
                     rescaled += 1
                 yield Frame(turn.apply(image), index, media_ns, time.monotonic_ns())
                 index += 1
+                if index == 2:
+                    # A frame whose side data was read refers to itself: the first one would stay for minutes, one more with every loop.
+                    gc.collect(1)
                 if index == self._max_frames:
                     return
             if not self._closed.is_set():
@@ -224,10 +228,11 @@ class _PacketReader:
             except (av.error.FFmpegError, ValueError):
                 self.errors += 1
                 continue
-            for frame in frames:
+            frames.reverse()
+            while frames:
                 if self._stop.is_set():
                     return
-                yield frame
+                yield frames.pop()
 
     def _packets(self) -> Iterator[MediaPacket]:
         """The stream's packets and the flush at the end, which comes also where the file breaks off."""
