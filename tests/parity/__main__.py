@@ -46,6 +46,9 @@ def discover() -> tuple[list[tuple[str, Handler]], list[str]]:
             handlers += getattr(importlib.import_module(f"tests.parity.{module.name}"), "HANDLERS", [])
         except ImportError as error:
             problems.append(f"tests.parity.{module.name} cannot be imported, its vectors stay unmapped: {error}")
+    if "torch" in sys.modules:
+        # The vectors were made on one thread: more draw other dropout masks from the same seed and add in another order.
+        sys.modules["torch"].set_num_threads(1)
     return handlers, problems
 
 
