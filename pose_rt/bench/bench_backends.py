@@ -6,8 +6,6 @@ them alike.
 
 from __future__ import annotations
 
-import json
-import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
@@ -22,6 +20,7 @@ from pose_rt.backends import Backend, open_backend
 from pose_rt.backends.onnxruntime import OnnxRuntimeBackend, OnnxRuntimeCudaBackend
 from pose_rt.engines.trials import Feeds, batch, deviation, trial_feeds
 from pose_rt.errors import BackendError
+from pose_rt.io.output import write_json
 from pose_rt.zoo import parity
 
 from . import machine
@@ -128,14 +127,5 @@ def run(json_path: Path | None = None, *, runs: int = 100, models: Sequence[str]
         "not_measured": absent,
     }
     if json_path is not None:
-        write(json_path, report)
+        write_json(json_path, report)
     return report
-
-
-def write(path: Path, report: dict[str, Any]) -> None:
-    """Write a report; it appears whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile("w", dir=path.parent, prefix=f".{path.name}.", delete=False, encoding="utf-8") as file:
-        json.dump(report, file, indent=1)
-        file.write("\n")
-    Path(file.name).replace(path)

@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from pose_rt.errors import InputError, PoseRtError
+from pose_rt.io.output import write_json
 
 from . import machine
-from .bench_pipeline import write_json
 from .run_live import LiveCase
 
 OVERLOAD_FPS, OVERLOAD_MS = 60.0, 50.0

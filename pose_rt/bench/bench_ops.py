@@ -6,7 +6,6 @@ shared machine the time that other processes take does not count, only the cache
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -18,6 +17,7 @@ import numpy as np
 
 from pose_rt import ops
 from pose_rt.bench import bench_torch, machine
+from pose_rt.io.output import write_json
 from pose_rt.ops import reference
 
 Call = Callable[[], Any]
@@ -235,6 +235,5 @@ def run(json_path: str | Path | None = None, *, seconds_a_case: float = 1.0) -> 
         "rows": [asdict(row) for row in rows],
     }
     if json_path is not None:
-        Path(json_path).parent.mkdir(parents=True, exist_ok=True)
-        Path(json_path).write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+        write_json(Path(json_path), report)
     return report

@@ -10,13 +10,13 @@ import json
 import shlex
 import subprocess
 import sys
-import tempfile
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import median
 from typing import Any
 
 from pose_rt.errors import InputError, PoseRtError, UsageError
+from pose_rt.io.output import write_json
 
 from . import machine
 
@@ -144,11 +144,3 @@ def _summarise(name: str, passes: list[Measured]) -> Row:
         rss_mb=round(max(p.rss_mb for p in passes), 1),
         rounds=len(passes),
     )
-
-
-def write_json(path: Path, report: dict[str, Any]) -> None:
-    """Write a report whole or not at all."""
-    with tempfile.NamedTemporaryFile("w", dir=path.parent, prefix=f".{path.name}.", delete=False, encoding="utf-8") as file:
-        json.dump(report, file, indent=1)
-        file.write("\n")
-    Path(file.name).replace(path)

@@ -26,10 +26,10 @@ from pose_rt.core.skeleton import H36M17, mirror_points
 from pose_rt.diffusion.ddim import ddim_sample, flip_average
 from pose_rt.diffusion.schedule import cosine_schedule
 from pose_rt.errors import BackendError, UsageError
+from pose_rt.io.output import write_json
 from pose_rt.stages.lifter import Lifter
 
 from . import machine
-from .bench_backends import write
 
 TIMESTEPS, WARM_UP = 1000, 1
 _CAMERA = Camera.default(1000, 1000)
@@ -270,5 +270,5 @@ def run(json_path: Path | None = None, *, size: Size | None = None, runs: int = 
         "not_measured": absent,
     }
     if json_path is not None:
-        write(json_path, report)
+        write_json(json_path, report)
     return report

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 from pose_rt.core.types import Packet
 from pose_rt.errors import PoseRtError
+from pose_rt.io.output import write_json
 
 RSS_SHARE, RSS_MB = 0.05, 24.0
 AGE_SHARE, AGE_MS = 0.5, 15.0
@@ -126,7 +127,6 @@ def soak(clip: Path, seconds: float, *, model: str = "lite", samples: int = 60, 
 def main(arguments: list[str] | None = None) -> int:
     """Soak, print a line a tenth, write the JSON; 1 if something grew."""
     from . import machine
-    from .bench_pipeline import write_json
 
     parser = argparse.ArgumentParser(prog="python -m pose_rt.bench.soak", description=__doc__)
     parser.add_argument("clip", type=Path)

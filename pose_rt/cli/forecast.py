@@ -38,7 +38,7 @@ def forecast(
 
     from pose_rt.errors import UsageError
     from pose_rt.io.motion import Unit, Up, read_motion
-    from pose_rt.io.sinks.base import check_output_path
+    from pose_rt.io.output import check_output_path
 
     if futures < 1:
         raise UsageError(f"--futures is {futures}, wanted at least 1")
@@ -126,19 +126,13 @@ def _save(
     import numpy as np
 
     from pose_rt.core.skeleton import H36M17
-    from pose_rt.io.sinks.base import PartFile, write_errors
+    from pose_rt.io.output import whole_file
 
-    part = PartFile(path)
-    try:
-        about = {"schema": "pose-rt futures/1", "skeleton": H36M17.name, "joints": list(H36M17.joints), "unit": "m", **header}
-        with write_errors(path), part.temporary.open("wb") as file:
-            np.savez_compressed(
-                file, header=json.dumps(about), futures_m=futures, history_m=histories, person=tracks, at_s=moments, fps=float(rate_hz),
-            )  # fmt: skip
-        part.commit()
-    except BaseException:
-        part.discard()
-        raise
+    about = {"schema": "pose-rt futures/1", "skeleton": H36M17.name, "joints": list(H36M17.joints), "unit": "m", **header}
+    with whole_file(path) as temporary, temporary.open("wb") as file:
+        np.savez_compressed(
+            file, header=json.dumps(about), futures_m=futures, history_m=histories, person=tracks, at_s=moments, fps=float(rate_hz),
+        )  # fmt: skip
 
 
 def _rerun(path: Path, histories: np.ndarray, futures: np.ndarray, tracks: np.ndarray, step_ns: int, overwrite: bool) -> Path:

@@ -46,7 +46,7 @@ def lift(
     from pose_rt.core.skeleton import H36M17
     from pose_rt.errors import UsageError
     from pose_rt.io.keypoints import Given, read_keypoints
-    from pose_rt.io.sinks.base import check_output_path
+    from pose_rt.io.output import check_output_path
     from pose_rt.stages.lift import Lift
     from pose_rt.stages.lifter import Lifter
 
@@ -141,16 +141,10 @@ def _packet(clip: KeypointClip, i: int) -> Any:
 def _save(path: Path, arrays: dict[str, Any]) -> None:
     import numpy as np
 
-    from pose_rt.io.sinks.base import PartFile, write_errors
+    from pose_rt.io.output import whole_file
 
-    part = PartFile(path)
-    try:
-        with write_errors(path), part.temporary.open("wb") as file:
-            np.savez_compressed(file, **arrays)
-        part.commit()
-    except BaseException:
-        part.discard()
-        raise
+    with whole_file(path) as temporary, temporary.open("wb") as file:
+        np.savez_compressed(file, **arrays)
 
 
 def _summary(clip: KeypointClip, camera: Camera, arrays: dict[str, np.ndarray], path: Path) -> None:

@@ -8,7 +8,7 @@ import numpy as np
 
 from ..core.rotations import between, matrix_to_euler, quaternion_to_matrix
 from ..core.skeleton import Skeleton
-from .sinks.base import PartFile, check_output_path, write_errors
+from .output import check_output_path, whole_file
 
 _ORDER = "zxy"
 _CM = 100.0
@@ -100,14 +100,8 @@ def write_bvh(path: Path, joints: np.ndarray, skeleton: Skeleton, fps: float, *,
         columns.append(np.rad2deg(angles))
     lines = [*_hierarchy(skeleton, tree, rest), "MOTION", f"Frames: {len(values)}", f"Frame Time: {1 / fps:.8f}"]
     lines += [" ".join(f"{v:.5f}" for v in row) for row in np.concatenate(columns, -1)]
-    part = PartFile(path)
-    try:
-        with write_errors(path):
-            part.temporary.write_text("\n".join(lines) + "\n", encoding="utf-8")
-        part.commit()
-    except BaseException:
-        part.discard()
-        raise
+    with whole_file(path) as temporary:
+        temporary.write_text("\n".join(lines) + "\n", encoding="utf-8")
     return path
 
 

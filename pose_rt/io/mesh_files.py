@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from ..core.rotations import axis_angle_to_quaternion, continuous
-from .sinks.base import PartFile, write_errors
+from .output import whole_file, write_errors
 
 _FLOAT, _UINT, _USHORT = 5126, 5125, 5123
 _TYPES = {1: "SCALAR", 3: "VEC3", 4: "VEC4", 16: "MAT4"}
@@ -122,14 +122,8 @@ def _write_glb(path: Path, content: dict[str, Any], data: bytes) -> Path:
     text = json.dumps(content, separators=(",", ":")).encode()
     text += b" " * (-len(text) % 4)
     data += bytes(-len(data) % 4)
-    part = PartFile(path)
-    try:
-        with write_errors(path), part.temporary.open("wb") as file:
-            file.write(struct.pack("<4sII", b"glTF", 2, 12 + 8 + len(text) + 8 + len(data)))
-            file.write(struct.pack("<I4s", len(text), b"JSON") + text)
-            file.write(struct.pack("<I4s", len(data), b"BIN\0") + data)
-        part.commit()
-    except BaseException:
-        part.discard()
-        raise
+    with whole_file(path) as temporary, temporary.open("wb") as file:
+        file.write(struct.pack("<4sII", b"glTF", 2, 12 + 8 + len(text) + 8 + len(data)))
+        file.write(struct.pack("<I4s", len(text), b"JSON") + text)
+        file.write(struct.pack("<I4s", len(data), b"BIN\0") + data)
     return path

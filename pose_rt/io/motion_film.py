@@ -19,7 +19,7 @@ from .draw.scene3d import draw_future_scene, draw_scene, people_places
 from .draw.strokes import put_text
 from .draw.style import Style, picture_unit
 from .draw.view import choose_view
-from .sinks.base import PartFile, check_output_path, write_errors
+from .output import check_output_path, whole_file
 from .sinks.video import VideoSink
 
 FILM_SUFFIXES = (".mp4", ".m4v", ".mov", ".mkv", ".gif")
@@ -118,19 +118,13 @@ def write_film(
 
 
 def _write_gif(path: Path, images: Iterator[np.ndarray], fps: Fraction) -> None:
-    part = PartFile(path)
-    try:
-        with write_errors(path), av.open(f"file:{part.temporary}", "w", format="gif") as container:
-            stream = None
-            for image in images:
-                if stream is None:
-                    stream = container.add_stream("gif", rate=fps.limit_denominator(1000))
-                    stream.width, stream.height, stream.pix_fmt = image.shape[1], image.shape[0], "bgr8"
-                frame = VideoFrame.from_ndarray(image, format="bgr24").reformat(format="bgr8")
-                container.mux(stream.encode(frame))
-            if stream is not None:
-                container.mux(stream.encode(None))
-        part.commit()
-    except BaseException:
-        part.discard()
-        raise
+    with whole_file(path) as temporary, av.open(f"file:{temporary}", "w", format="gif") as container:
+        stream = None
+        for image in images:
+            if stream is None:
+                stream = container.add_stream("gif", rate=fps.limit_denominator(1000))
+                stream.width, stream.height, stream.pix_fmt = image.shape[1], image.shape[0], "bgr8"
+            frame = VideoFrame.from_ndarray(image, format="bgr24").reformat(format="bgr8")
+            container.mux(stream.encode(frame))
+        if stream is not None:
+            container.mux(stream.encode(None))

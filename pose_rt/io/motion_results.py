@@ -12,7 +12,7 @@ import numpy as np
 
 from ..core.motion_sets import MOTION_SETS, MotionSet
 from ..errors import InputError, UsageError
-from .sinks.base import PartFile, write_errors
+from .output import whole_file
 from .sources.base import check_media_path
 
 _MAKE = "make some with: pose-rt generate motion3d"
@@ -63,14 +63,8 @@ def write_plain(path: Path, arrays: dict[str, Any]) -> Path:
 
 
 def _write(path: Path, save: Callable[[BinaryIO], None]) -> Path:
-    part = PartFile(path)
-    try:
-        with write_errors(path), part.temporary.open("wb") as file:
-            save(file)
-        part.commit()
-    except BaseException:
-        part.discard()
-        raise
+    with whole_file(path) as temporary, temporary.open("wb") as file:
+        save(file)
     return path
 
 

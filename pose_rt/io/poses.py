@@ -15,8 +15,8 @@ from ..core.skeleton import BLAZEPOSE33, H36M17, blazepose_to_h36m
 from ..core.types import COMPLETED, Frame, Packet, Pose3D
 from ..errors import UsageError
 from .motion import Motion
+from .output import check_output_path, whole_file
 from .results import read_jsonl
-from .sinks.base import PartFile, check_output_path, write_errors
 from .sinks.jsonl import PROVENANCE, numbers
 
 GROUPS: dict[str, tuple[int, ...]] = {
@@ -122,16 +122,10 @@ def write_arrays(path: Path, poses: PoseArrays, header: dict[str, Any], *, overw
     for name in ("hypotheses_m", "sigma_m", "provenance", "root_m"):
         if (value := getattr(poses, name)) is not None:
             arrays[name] = value
-    part = PartFile(path)
-    try:
-        with write_errors(path), part.temporary.open("wb") as file:
-            np.savez_compressed(
-                file, about=json.dumps({"skeleton": H36M17.name, "joints": list(H36M17.joints), "unit": "m", **header}), **arrays
-            )
-        part.commit()
-    except BaseException:
-        part.discard()
-        raise
+    with whole_file(path) as temporary, temporary.open("wb") as file:
+        np.savez_compressed(
+            file, about=json.dumps({"skeleton": H36M17.name, "joints": list(H36M17.joints), "unit": "m", **header}), **arrays
+        )
     return path
 
 
@@ -141,23 +135,17 @@ def write_jsonl(path: Path, source: Path, people: list[PoseArrays], about: dict[
     result = read_jsonl(source)
     at = {p.track: 0 for p in people}
     by_id = {p.track: p for p in people}
-    part = PartFile(path)
-    try:
-        with write_errors(path), part.temporary.open("w", encoding="utf-8") as file:
-            header = {**result.header, "settings": {**result.header.get("settings", {}), **about}}
-            file.write(json.dumps(header, separators=(",", ":")) + "\n")
-            for record in result.frames:
-                for person in record.get("persons", []):
-                    poses = by_id.get(int(person["id"]))
-                    if poses is None or person.get("kpts3d") is None:
-                        continue
-                    _replace(person, poses, at[poses.track])
-                    at[poses.track] += 1
-                file.write(json.dumps(record, separators=(",", ":"), allow_nan=False) + "\n")
-        part.commit()
-    except BaseException:
-        part.discard()
-        raise
+    with whole_file(path) as temporary, temporary.open("w", encoding="utf-8") as file:
+        header = {**result.header, "settings": {**result.header.get("settings", {}), **about}}
+        file.write(json.dumps(header, separators=(",", ":")) + "\n")
+        for record in result.frames:
+            for person in record.get("persons", []):
+                poses = by_id.get(int(person["id"]))
+                if poses is None or person.get("kpts3d") is None:
+                    continue
+                _replace(person, poses, at[poses.track])
+                at[poses.track] += 1
+            file.write(json.dumps(record, separators=(",", ":"), allow_nan=False) + "\n")
     return path
 
 
@@ -196,14 +184,8 @@ def write_picture(path: Path, poses: list[Pose3D], *, overwrite: bool = False, s
     image = np.concatenate([_room(pose, size) for pose in poses])
     done, data = cv2.imencode(path.suffix.lower(), image)
     assert done
-    part = PartFile(path)
-    try:
-        with write_errors(path):
-            part.temporary.write_bytes(data.tobytes())
-        part.commit()
-    except BaseException:
-        part.discard()
-        raise
+    with whole_file(path) as temporary:
+        temporary.write_bytes(data.tobytes())
     return path
 
 

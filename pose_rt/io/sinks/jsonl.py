@@ -14,7 +14,7 @@ import numpy as np
 
 from ...core.skeleton import Skeleton
 from ...core.types import COMPLETED, MEASURED, Packet
-from .base import check_output_path, write_errors
+from ..output import check_output_path, write_errors
 from .people import Person, people_of
 
 SCHEMA = "pose-rt/1"

@@ -40,7 +40,7 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from ...core.types import Packet
-from .base import PartFile, check_output_path, write_errors
+from ..output import check_output_path, whole_file, write_errors
 from .jsonl import RunInfo
 from .people import Person, people_of
 
@@ -188,18 +188,12 @@ class NpzSink:
             self._drop()
 
     def _save(self) -> None:
-        part = PartFile(self.path)
-        try:
-            with write_errors(self.path), zipfile.ZipFile(part.temporary, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
-                with archive.open("header.npy", "w") as target:
-                    np.lib.format.write_array(target, np.array(json.dumps(self._info.header())), allow_pickle=False)
-                for name, column in self._columns.items():
-                    with archive.open(f"{name}.npy", "w", force_zip64=True) as target:
-                        column.save(target)
-            part.commit()
-        except BaseException:
-            part.discard()
-            raise
+        with whole_file(self.path) as temporary, zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
+            with archive.open("header.npy", "w") as target:
+                np.lib.format.write_array(target, np.array(json.dumps(self._info.header())), allow_pickle=False)
+            for name, column in self._columns.items():
+                with archive.open(f"{name}.npy", "w", force_zip64=True) as target:
+                    column.save(target)
 
     def _drop(self) -> None:
         for column in self._columns.values():

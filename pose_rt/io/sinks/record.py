@@ -14,7 +14,7 @@ from ...core.types import Packet
 from ...errors import OutputError
 from ...stream.control import Control
 from ...stream.protocols import SourceInfo
-from .base import check_output_path
+from ..output import check_output_path
 from .video import VideoSink
 
 SUFFIXES = (".mp4", ".m4v", ".mov", ".mkv")

@@ -17,7 +17,7 @@ from ...errors import OutputError, UsageError
 from ..draw import Style
 from ..draw.futures3d import ghost_steps, outer_joints
 from ..draw.style import CENTRE, LEFT, RIGHT, Bgr, anatomy
-from .base import PartFile, check_output_path, write_errors
+from ..output import PartFile, check_output_path, write_errors
 from .people import Person, people_of
 from .sdl import display_missing
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from .base import write_errors
+from ..output import write_errors
 
 _COMPRESSION = 1  # a fifth of the time of OpenCV's default for a tenth more bytes: it is written between two live frames
 

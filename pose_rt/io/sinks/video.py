@@ -22,8 +22,8 @@ from ...core.types import Packet
 from ...errors import OutputError
 from ...stream.protocols import SourceInfo
 from ..media import MAX_SIDE, NS, ns_to_ticks
+from ..output import OpenFile, PartFile, check_output_path, write_errors
 from .audio import AudioCopy
-from .base import OpenFile, PartFile, check_output_path, write_errors
 
 _MIN_TICKS, _MAX_TICKS = 10_000, 10_000_000  # a second
 _ORIGIN = Fraction(1, 1_000_000)  # FFmpeg gives the start of a file in whole microseconds

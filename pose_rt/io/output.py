@@ -1,15 +1,17 @@
-"""What every file sink needs: an output path that is checked before any work, and a file that appears whole or not at all."""
+"""Output files: a path that is checked before any work, and a file that appears whole or not at all."""
 
 from __future__ import annotations
 
 import errno
+import json
 import os
 import tempfile
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
-from ...errors import OutputError, PoseRtError, UsageError
+from ..errors import OutputError, PoseRtError, UsageError
 
 _FULL = {errno.ENOSPC: "no space left on the disk", errno.EDQUOT: "the disk quota is used up", errno.EFBIG: "the file grew too large"}
 
@@ -84,6 +86,35 @@ class PartFile:
 
     def discard(self) -> None:
         self.temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def whole_file(path: Path) -> Iterator[Path]:
+    """A temporary path to write to: it takes the place of `path` if the block ends well, and vanishes if not. Its folder must be there.
+
+    Raises:
+        OutputError: it cannot be written.
+    """
+    part = PartFile(path)
+    try:
+        with write_errors(path):
+            yield part.temporary
+        part.commit()
+    except BaseException:
+        part.discard()
+        raise
+
+
+def write_json(path: Path, values: Any) -> None:
+    """Write values as indented JSON, whole or not at all; the folder is made.
+
+    Raises:
+        OutputError: it cannot be written.
+    """
+    with write_errors(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+    with whole_file(path) as temporary:
+        temporary.write_text(json.dumps(values, indent=1) + "\n", encoding="utf-8")
 
 
 class OpenFile:
